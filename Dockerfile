@@ -1,0 +1,35 @@
+# Two images from one file: `docker build --target train .` and `docker build --target serve .`
+# Research use only. No part of the build reads anything but this folder and the package registry.
+FROM python:3.11-slim AS environment
+ENV KRP_HOME=/opt/krp PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /opt/krp/source
+RUN python3 -m venv "$KRP_HOME/venv"
+COPY requirements/runtime.txt requirements/runtime.txt
+RUN "$KRP_HOME/venv/bin/pip" install --quiet --require-hashes -r requirements/runtime.txt
+COPY pyproject.toml README.md ./
+COPY predictor predictor
+COPY training training
+COPY serving serving
+RUN "$KRP_HOME/venv/bin/pip" install --quiet --no-deps --no-build-isolation .
+
+FROM python:3.11-slim AS train
+ENV KRP_HOME=/opt/krp OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+COPY --from=environment /opt/krp/venv /opt/krp/venv
+COPY experiments /opt/krp/experiments
+# The data come in and the results go out through folders mounted below /data.
+WORKDIR /data
+USER 10001:10001
+ENTRYPOINT ["/opt/krp/venv/bin/krp"]
+CMD ["--help"]
+
+FROM python:3.11-slim AS serve
+ENV KRP_HOME=/opt/krp OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+COPY --from=environment /opt/krp/venv /opt/krp/venv
+WORKDIR /data
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+  CMD ["/opt/krp/venv/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
+# The service binds to loopback only as long as it has no keys: run it with the host's network, behind its own proxy.
+ENTRYPOINT ["/opt/krp/venv/bin/krp", "serve"]
+CMD ["--bundle", "/data/bundle"]

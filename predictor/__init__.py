@@ -1,0 +1,1 @@
+"""One visit of one person: scan -> features -> prediction -> explanation. Research use only."""

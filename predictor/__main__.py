@@ -1,0 +1,91 @@
+"""The command `krp`: one root, to which every package adds its own commands."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import entry_points, version
+
+from predictor import console
+from predictor.errors import PredictorError, RefusedError, UsageError
+
+DISTRIBUTION = "ketamine-response-predictor"
+COMMAND_GROUP = "krp.commands"
+
+DONE, SOME_FAILED, WRONG_USE, INVALID_INPUT, REFUSED, OUR_BUG = 0, 1, 2, 3, 4, 70
+INTERRUPTED = 130
+MEANING = {
+    DONE: "done",
+    SOME_FAILED: "some participants failed, see above",
+    WRONG_USE: "wrong use",
+    INVALID_INPUT: "input invalid",
+    REFUSED: "refused",
+    OUR_BUG: "a bug of ours, please report it",
+    INTERRUPTED: "interrupted",
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Put the command line together from what each installed package offers."""
+    parser = argparse.ArgumentParser(
+        prog="krp",
+        description="Predict improvement under ketamine in PTSD from baseline fMRI. Research use only.",
+        epilog="Exit codes: 0 done, 1 some participants failed, 2 wrong use, 3 input invalid, 4 refused, 70 a bug of ours.",
+    )
+    parser.add_argument("--version", action="version", version=f"krp {version(DISTRIBUTION)}")
+    subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    for entry_point in sorted(entry_points(group=COMMAND_GROUP), key=lambda found: found.name):
+        entry_point.load().add_commands(subparsers)
+    for subparser in subparsers.choices.values():
+        _add_common_options(subparser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; the last line on screen says the same."""
+    arguments = build_parser().parse_args(argv)
+    console.be_quiet(arguments.quiet)
+    logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING)
+    code = _run(arguments)
+    if code != DONE:
+        sys.stderr.write(f"krp {arguments.command}: {MEANING.get(code, 'failed')} (exit {code})\n")
+    else:
+        console.say(f"krp {arguments.command}: done")
+    return code
+
+
+def _add_common_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="print nothing but results and errors")
+    parser.add_argument("--debug", action="store_true", help="log details, and show the traceback of an error")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        return int(arguments.run(arguments))
+    except PredictorError as error:
+        if arguments.debug:
+            traceback.print_exc()
+        console.show_error(error)
+        return _exit_code_of(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away (`krp ... | head`): nothing is wrong with the result.
+        sys.stderr.close()
+        return DONE
+    except Exception:  # the one place where a bug becomes an exit code
+        traceback.print_exc()
+        return OUR_BUG
+
+
+def _exit_code_of(error: PredictorError) -> int:
+    if isinstance(error, UsageError):
+        return WRONG_USE
+    return REFUSED if isinstance(error, RefusedError) else INVALID_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,309 @@
+"""All exceptions raised on purpose.
+
+PredictorError           code, message, where, remedy; catch this to catch everything
+  UsageError               the command was called in a way that cannot work
+  ConfigError              an experiment, circuit or task description is wrong
+    CircuitError
+      RegionOverlapError
+  ScanError                the scan cannot be read or is not what it should be
+    ScanTruncatedError  ScanCorruptError  ScanHeaderError  ScanDimensionError
+    ScanTypeError  ScanSpaceError  ScanTooLargeError  RepetitionTimeError
+    CircuitNotCoveredError
+  SessionError             a visit cannot be found or lacks what it must have
+  TableError               confounds, events, participants or features do not fit
+    RowMismatchError  MissingColumnError  EventsBeyondRunError  ConditionMissingError
+    UnknownParticipantError  DuplicateParticipantError
+    OutcomeMissingError  OutcomeConstantError
+    UnknownFeatureError  ValueOutOfRangeError
+  FeatureError             features cannot be computed
+  TrainingError            the cohort cannot carry the experiment
+  ModelBundleError         the bundle is damaged, or made for other inputs
+    BundleDamagedError  BundleIncompatibleError
+  ModelUnavailableError    no verified model is loaded
+  ExplanationError         contributions do not add up to the output
+  RefusedError             everything could be read, and the answer is no
+    PromotionRefusedError
+
+A message says what was expected and what was found; `remedy` says what to do next. Neither holds participants' data or server paths.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PredictorError(Exception):
+    """Catch this to catch everything we raise on purpose.
+
+    Parameters
+    ----------
+    message
+        What was expected and what was found.
+    where
+        A part, row or column; never a server path or a person's name.
+    remedy
+        What to do next; the class's own remedy unless given.
+    """
+
+    code: ClassVar[str] = "predictor-error"
+    remedy: str = ""
+
+    def __init__(self, message: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+        if remedy:
+            self.remedy = remedy
+
+    def located(self, where: str) -> PredictorError:
+        """Return this error with its place filled in, unless it already knows it."""
+        self.where = self.where or where
+        return self
+
+
+class UsageError(PredictorError):
+    """The command was called in a way that cannot work."""
+
+    code = "usage"
+    remedy = "Run the command with --help to see what it takes."
+
+
+class ConfigError(PredictorError):
+    """An experiment, circuit or task description is wrong."""
+
+    code = "config-invalid"
+    remedy = "Correct the named entry of the file."
+
+
+class CircuitError(ConfigError):
+    """A circuit description cannot be used."""
+
+    code = "circuit-invalid"
+
+
+class RegionOverlapError(CircuitError):
+    """Two regions share voxels on the scan's grid."""
+
+    code = "circuit-regions-overlap"
+    remedy = "Move one centre, reduce a radius, or use a finer grid."
+
+
+class ScanError(PredictorError):
+    """The scan cannot be read or is not what it should be."""
+
+    code = "scan-unreadable"
+    remedy = "Send the NIfTI file that fMRIPrep wrote (desc-preproc_bold.nii.gz)."
+
+
+class ScanTruncatedError(ScanError):
+    """The scan ends before its header says it should."""
+
+    code = "scan-truncated"
+    remedy = "Copy the file again and compare its size with the original."
+
+
+class ScanCorruptError(ScanError):
+    """The compressed stream is damaged (deflate data, CRC or length)."""
+
+    code = "scan-corrupt"
+    remedy = "Copy the file again; `gzip -t` on the original tells whether that one is sound."
+
+
+class ScanHeaderError(ScanError):
+    """The NIfTI header contradicts itself or holds impossible values."""
+
+    code = "scan-header-invalid"
+    remedy = "Write the image again with the tool that made it; nibabel's `nib-ls` shows the header."
+
+
+class ScanDimensionError(ScanError):
+    """The image is not a 4-D series."""
+
+    code = "scan-not-4d"
+    remedy = "Send the 4-D BOLD series, not a single volume, a mask or a 5-D image."
+
+
+class ScanTypeError(ScanError):
+    """The image holds complex, colour or otherwise unusable values."""
+
+    code = "scan-type-unsupported"
+    remedy = "Convert the image to an integer or real floating-point type."
+
+
+class ScanSpaceError(ScanError):
+    """The scan is not in MNI space."""
+
+    code = "scan-not-mni"
+    remedy = "Use the derivative in MNI152NLin2009cAsym (or another MNI) space."
+
+
+class ScanTooLargeError(ScanError):
+    """The scan is larger than the limits allow."""
+
+    code = "scan-too-large"
+    remedy = "Send one run at the resolution fMRIPrep was asked for; limits are in the settings."
+
+
+class RepetitionTimeError(ScanError):
+    """The repetition time is absent, zero, or evidently in the wrong unit."""
+
+    code = "repetition-time-invalid"
+    remedy = "Give the side-car with RepetitionTime in seconds."
+
+
+class CircuitNotCoveredError(ScanError):
+    """The field of view leaves out whole regions of the circuit."""
+
+    code = "circuit-not-covered"
+    remedy = "Check that the scan is in MNI space and covers the frontal and medial temporal lobes."
+
+
+class SessionError(PredictorError):
+    """A visit cannot be found or lacks what it must have."""
+
+    code = "session-not-found"
+    remedy = "Name the fMRIPrep output folder and a participant that it holds."
+
+
+class TableError(PredictorError):
+    """Confounds, events, participants or features do not fit."""
+
+    code = "table-invalid"
+    remedy = "Correct the named row or column of the table."
+
+
+class RowMismatchError(TableError):
+    """A table has another number of rows than the scan has volumes."""
+
+    code = "confounds-row-mismatch"
+    remedy = (
+        "Use the table that fMRIPrep wrote for this run; "
+        "if dummy scans were removed from the scan, remove them from the table too."
+    )
+
+    def __init__(self, n_rows: int, n_volumes: int, *, where: str = "") -> None:
+        super().__init__(f"the confounds table has {n_rows} rows, the scan {n_volumes} volumes.", where=where)
+        self.n_rows = n_rows
+        self.n_volumes = n_volumes
+
+
+class MissingColumnError(TableError):
+    """A table lacks columns that are needed."""
+
+    code = "table-column-missing"
+    remedy = "Add the named columns, or name the columns that hold them."
+
+
+class EventsBeyondRunError(TableError):
+    """Events start after the run has ended."""
+
+    code = "events-beyond-run"
+    remedy = "Check that events and scan belong to the same run, and that onsets are in seconds."
+
+
+class ConditionMissingError(TableError):
+    """None of the events carries a condition that the task description needs."""
+
+    code = "events-condition-missing"
+    remedy = "Map your condition names in a task description and pass it with --tasks."
+
+
+class UnknownParticipantError(TableError):
+    """A participant is asked for that the cohort does not hold."""
+
+    code = "participant-unknown"
+    remedy = "Check the label against participants.tsv and the derivatives folder."
+
+
+class DuplicateParticipantError(TableError):
+    """A participant stands in a table twice."""
+
+    code = "participant-duplicate"
+    remedy = "Keep one row per participant and visit."
+
+
+class OutcomeMissingError(TableError):
+    """Outcomes are missing where they are needed."""
+
+    code = "outcome-missing"
+    remedy = "Leave these participants out on purpose, or fill in the outcome."
+
+
+class OutcomeConstantError(TableError):
+    """The outcome is the same for everyone, so nothing can be learned."""
+
+    code = "outcome-constant"
+    remedy = "Check that the right column was named as the outcome."
+
+
+class UnknownFeatureError(TableError):
+    """A feature name is not one that the model knows."""
+
+    code = "feature-unknown"
+    remedy = "Download the template of the current model and use its names."
+
+
+class ValueOutOfRangeError(TableError):
+    """A value is not a finite number, or outside what is possible."""
+
+    code = "value-out-of-range"
+    remedy = "Correct the value, or send null when it is missing."
+
+
+class FeatureError(PredictorError):
+    """Features cannot be computed."""
+
+    code = "feature-not-computable"
+    remedy = "Check the region signals and the recipe."
+
+
+class TrainingError(PredictorError):
+    """The cohort cannot carry the experiment."""
+
+    code = "training-impossible"
+    remedy = "Change the experiment file or the cohort as the message says."
+
+
+class ModelBundleError(PredictorError):
+    """The bundle is damaged, or made for other inputs."""
+
+    code = "bundle-invalid"
+    remedy = "Fetch the bundle again, or train it again with this version."
+
+
+class BundleDamagedError(ModelBundleError):
+    """A file of the bundle is missing, added or changed."""
+
+    code = "bundle-damaged"
+
+
+class BundleIncompatibleError(ModelBundleError):
+    """The bundle is sound but cannot be used here."""
+
+    code = "bundle-incompatible"
+
+
+class ModelUnavailableError(PredictorError):
+    """No verified model is loaded."""
+
+    code = "model-unavailable"
+    remedy = "Train and promote a model (`krp train`, `krp promote`), or serve a bundle with --bundle."
+
+
+class ExplanationError(PredictorError):
+    """The contributions do not add up to the model's output."""
+
+    code = "explanation-not-additive"
+    remedy = "This is a fault of the software; please report it."
+
+
+class RefusedError(PredictorError):
+    """Everything could be read, and the answer is no."""
+
+    code = "refused"
+
+
+class PromotionRefusedError(RefusedError):
+    """A model did not pass the promotion gate."""
+
+    code = "promotion-refused"
+    remedy = "Read which checks failed; a model that fails stays a candidate."

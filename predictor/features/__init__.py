@@ -1,0 +1,1 @@
+"""Region signals in, named numbers out."""

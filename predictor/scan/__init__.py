@@ -1,0 +1,1 @@
+"""Files or bytes in, clean region signals out."""

@@ -1,0 +1,1 @@
+"""A thin shell: HTTP in, predictor call, HTTP out. Research use only."""

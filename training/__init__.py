@@ -1,0 +1,1 @@
+"""Cohort -> feature table -> cross-validated models -> bundle. Research use only."""

@@ -1,0 +1,1 @@
+"""What an experiment tells people."""

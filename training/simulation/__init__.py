@@ -1,0 +1,1 @@
+"""The synthetic randomised trial, whose truth is known."""
