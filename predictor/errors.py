@@ -2,6 +2,8 @@
 
 PredictorError           code, message, where, remedy; catch this to catch everything
   UsageError               the command was called in a way that cannot work
+  RequestError             an HTTP request is not what its route takes
+    UploadTruncatedError  PartUnknownError  PartRepeatedError  PartMissingError  PartTooLargeError
   ConfigError              an experiment, circuit or task description is wrong
     CircuitError
       RegionOverlapError
@@ -65,6 +67,48 @@ class UsageError(PredictorError):
 
     code = "usage"
     remedy = "Run the command with --help to see what it takes."
+
+
+class RequestError(PredictorError):
+    """An HTTP request is not what its route takes."""
+
+    code = "request-invalid"
+    remedy = "The page /docs of this service shows what each route takes."
+
+
+class UploadTruncatedError(RequestError):
+    """The upload ends before its closing boundary, or is not a multipart form at all."""
+
+    code = "upload-truncated"
+    remedy = "Send the request again; a proxy may have cut it off."
+
+
+class PartUnknownError(RequestError):
+    """A part of the form has a name that the route does not know."""
+
+    code = "part-unknown"
+    remedy = "Name the parts rest, faces or conflict, each with _confounds, _confounds_sidecar, _sidecar or _events."
+
+
+class PartRepeatedError(RequestError):
+    """A part of the form is sent twice."""
+
+    code = "part-repeated"
+    remedy = "Send each part once; one visit per request."
+
+
+class PartMissingError(RequestError):
+    """A part is needed that the form does not hold."""
+
+    code = "part-missing"
+    remedy = "Send at least one scan, and each table together with the scan it belongs to."
+
+
+class PartTooLargeError(RequestError):
+    """A table or side-car is larger than such a part can be."""
+
+    code = "part-too-large"
+    remedy = "Check that the right file was sent under this name; only scans may be this large."
 
 
 class ConfigError(PredictorError):
