@@ -1,0 +1,270 @@
+"""One visit of one person: its runs, from files or from bytes.
+
+`build_run` is the only way into a Run, for files and for uploads alike, so both are checked in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from predictor.circuit.circuit import Circuit
+from predictor.errors import PredictorError, RepetitionTimeError, SessionError, TableError
+from predictor.scan.confounds import ConfoundsTable, read_confounds
+from predictor.scan.events import EventsTable, read_events
+from predictor.scan.nifti_stream import ScanLimits
+from predictor.scan.region_signals import RegionRecording, read_region_signals
+from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription
+from predictor.scan.tsv_table import TableLimits, parse_json_object
+from predictor.scan.visit_files import RunFiles, VisitFiles, find_visits
+
+__all__ = [
+    "BaselineSession",
+    "Run",
+    "RunFiles",
+    "RunKind",
+    "VisitFiles",
+    "build_run",
+    "find_visits",
+    "read_visit",
+    "resolve_repetition_time",
+]
+
+# Nothing is scanned faster; a smaller number is a unit slip, such as 2 ms for 2 s.
+SHORTEST_REPETITION_TIME_S: Final = 0.05
+# Nothing is scanned more slowly; a larger number is in milliseconds.
+LONGEST_REPETITION_TIME_S: Final = 100.0
+# Headers keep the repetition time in single precision, side-cars in decimal.
+REPETITION_TIME_TOLERANCE_S: Final = 1e-3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """One run: region signals and the tables that belong to them; rows, events and times fit each other."""
+
+    kind: RunKind
+    recording: RegionRecording  # its repetition time is the run's
+    confounds: ConfoundsTable | None
+    events: EventsTable | None  # None at rest, and where the events are not known
+    repetition_time_s: float | None
+    input_digest: str  # "sha256:..." over scan, tables and side-cars
+    notes: tuple[str, ...] = ()  # what was decided while reading, in plain words
+
+    @property
+    def n_volumes(self) -> int:
+        """Number of volumes."""
+        return int(self.recording.bold.shape[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BaselineSession:
+    """The runs of one visit, at most one of each kind, in the order rest, faces, conflict. It carries no name."""
+
+    runs: tuple[Run, ...]
+
+    def __post_init__(self) -> None:
+        kinds = [run.kind for run in self.runs]
+        if not kinds:
+            raise SessionError("expected at least one run, found none.")
+        if kinds != [kind for kind in RUN_KINDS if kind in kinds]:
+            raise SessionError(
+                f"expected at most one run of each kind, as {', '.join(RUN_KINDS)}; got {', '.join(kinds)}."
+            )
+
+    def run(self, kind: RunKind) -> Run | None:
+        """Return the run of a kind, None if the visit has none."""
+        return next((run for run in self.runs if run.kind == kind), None)
+
+    @property
+    def input_digest(self) -> str:
+        """Return "sha256:..." over all runs."""
+        return _digest({run.kind: run.input_digest for run in self.runs})
+
+
+def build_run(
+    kind: RunKind,
+    recording: RegionRecording,
+    *,
+    confounds_tsv: bytes | None,
+    confounds_sidecar: bytes | None,
+    sidecar: bytes | None,
+    events_tsv: bytes | None,
+    tasks: TaskDescription,
+    limits: TableLimits | None = None,
+) -> Run:
+    """Return a run whose parts fit each other.
+
+    Parameters
+    ----------
+    kind
+        What was done in the scanner.
+    recording
+        Region signals of the scan.
+    confounds_tsv, confounds_sidecar, sidecar, events_tsv
+        Bytes of the confounds table, its JSON, the scan's JSON and the events table; None where there is none. Events
+        of a rest run are not used.
+    tasks
+        What the event names mean.
+    limits
+        Largest accepted table.
+
+    Raises
+    ------
+    TableError
+        If a table or side-car cannot be read, with row and column; its subclasses say more: RowMismatchError,
+        MissingColumnError, ConditionMissingError, EventsBeyondRunError.
+    RepetitionTimeError
+        If the repetition time is not one.
+    """
+    n_volumes = int(recording.bold.shape[0])
+    description = None if sidecar is None else parse_json_object(sidecar, where=f"{kind}_sidecar")
+    repetition_time_s, note = resolve_repetition_time(
+        recording.repetition_time_s, None if description is None else description.get("RepetitionTime"), where=kind
+    )
+    confounds = None
+    if confounds_tsv is not None:
+        confounds = read_confounds(
+            confounds_tsv, confounds_sidecar, n_volumes=n_volumes, where=f"{kind}_confounds", limits=limits
+        )
+    events = None
+    if events_tsv is not None and kind != "rest":
+        events = read_events(
+            events_tsv,
+            tasks.run(kind),
+            n_volumes=n_volumes,
+            repetition_time_s=repetition_time_s,
+            where=f"{kind}_events",
+            limits=limits,
+        )
+    return Run(
+        kind=kind,
+        recording=replace(recording, repetition_time_s=repetition_time_s),
+        confounds=confounds,
+        events=events,
+        repetition_time_s=repetition_time_s,
+        input_digest=_digest(
+            {
+                "scan": recording.input_digest,
+                "confounds": _digest_of_bytes(confounds_tsv),
+                "confounds_sidecar": _digest_of_bytes(confounds_sidecar),
+                "sidecar": _digest_of_bytes(sidecar),
+                "events": _digest_of_bytes(events_tsv if kind != "rest" else None),
+            }
+        ),
+        notes=() if note is None else (note,),
+    )
+
+
+def resolve_repetition_time(
+    header_s: float | None, sidecar_s: object, *, where: str = "scan"
+) -> tuple[float | None, str | None]:
+    """Return the repetition time in seconds, and a note if header and side-car disagree.
+
+    The side-car wins: BIDS makes it the authority, while NIfTI headers are often filled by converters that estimate the
+    time (a real case: 1.79 for 2.0) or leave it zero. So a bad header beside a good side-car is a note, not an error.
+
+    Parameters
+    ----------
+    header_s
+        What the scan's header says; None: nothing.
+    sidecar_s
+        `RepetitionTime` of the side-car, as it was parsed; None: absent.
+    where
+        The part of the visit, for messages.
+
+    Raises
+    ------
+    RepetitionTimeError
+        If the one that counts is not a number of seconds: zero, negative, not finite, or evidently in milliseconds.
+    """
+    if sidecar_s is None:
+        return (None, None) if header_s is None else (_checked_time(header_s, "header", where), None)
+    seconds = _checked_time(sidecar_s, "side-car", f"{where}_sidecar")
+    if header_s is None or header_s == 0 or abs(header_s - seconds) <= REPETITION_TIME_TOLERANCE_S:
+        return seconds, None
+    return (
+        seconds,
+        f"the header gives a repetition time of {header_s:g} s, the side-car {seconds:g} s; the side-car is used",
+    )
+
+
+def read_visit(
+    files: VisitFiles, circuit: Circuit, tasks: TaskDescription, *, limits: ScanLimits | None = None
+) -> BaselineSession:
+    """Return the visit that lies in these files.
+
+    Raises
+    ------
+    PredictorError
+        What `find_visits` found wrong with this visit, what the scan reader raises, and what `build_run` raises; each
+        says the part of the visit.
+    """
+    if files.problem is not None:
+        raise files.problem
+    return BaselineSession(tuple(_read_run(run, circuit, tasks, limits) for run in files.runs))
+
+
+def _read_run(files: RunFiles, circuit: Circuit, tasks: TaskDescription, limits: ScanLimits | None) -> Run:
+    try:
+        recording = read_region_signals(files.scan, circuit, limits=limits or ScanLimits(), declared_space=files.space)
+    except PredictorError as error:
+        error.located(files.kind)
+        raise
+    run = build_run(
+        files.kind,
+        recording,
+        confounds_tsv=_read(files.confounds, f"{files.kind}_confounds"),
+        confounds_sidecar=_read(files.confounds_sidecar, f"{files.kind}_confounds_sidecar"),
+        sidecar=_read(files.sidecar, f"{files.kind}_sidecar"),
+        events_tsv=_read(files.events, f"{files.kind}_events"),
+        tasks=tasks,
+    )
+    return replace(run, notes=(*files.notes, *run.notes))
+
+
+def _read(path: Path | None, where: str) -> bytes | None:
+    """Return a small file's bytes."""
+    if path is None:
+        return None
+    max_bytes = TableLimits().max_bytes
+    try:
+        if not path.is_file():
+            raise TableError("expected a file, found none that can be read.", where=where, remedy="Check the file.")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise TableError(
+            f"the file cannot be read: {error.strerror}.", where=where, remedy="Check the file."
+        ) from error
+    if len(content) > max_bytes:
+        raise TableError(f"expected at most {max_bytes} bytes, found more.", where=where)
+    return content
+
+
+def _checked_time(value: object, source: str, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RepetitionTimeError(
+            f"expected a number of seconds in the {source}, found {type(value).__name__}.", where=where
+        )
+    # A huge JSON integer does not fit a float.
+    seconds = float(value) if abs(value) < LONGEST_REPETITION_TIME_S * 1e9 else math.inf
+    if SHORTEST_REPETITION_TIME_S <= seconds < LONGEST_REPETITION_TIME_S:
+        return seconds
+    guess = " That looks like milliseconds." if LONGEST_REPETITION_TIME_S <= seconds < math.inf else ""
+    raise RepetitionTimeError(
+        f"expected a repetition time of {SHORTEST_REPETITION_TIME_S:g} to {LONGEST_REPETITION_TIME_S:g} s, "
+        f"found {seconds:g} in the {source}.{guess}",
+        where=where,
+    )
+
+
+def _digest_of_bytes(content: bytes | None) -> str:
+    return "absent" if content is None else f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _digest(parts: dict[RunKind, str] | dict[str, str]) -> str:
+    text = "\n".join(f"{name} {digest}" for name, digest in parts.items())
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
