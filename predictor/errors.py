@@ -4,6 +4,8 @@ PredictorError           code, message, where, remedy; catch this to catch every
   UsageError               the command was called in a way that cannot work
   RequestError             an HTTP request is not what its route takes
     UploadTruncatedError  PartUnknownError  PartRepeatedError  PartMissingError  PartTooLargeError
+    JsonInvalidError  AddressUnknownError  MethodNotAllowedError  BodyTooLargeError  ContentTypeError
+  InternalError            a fault of ours
   ConfigError              an experiment, circuit or task description is wrong
     CircuitError
       RegionOverlapError
@@ -22,6 +24,7 @@ PredictorError           code, message, where, remedy; catch this to catch every
   ModelBundleError         the bundle is damaged, or made for other inputs
     BundleDamagedError  BundleIncompatibleError
   ModelUnavailableError    no verified model is loaded
+  ServiceError             a running service cannot be reached, or says no
   ExplanationError         contributions do not add up to the output
   RefusedError             everything could be read, and the answer is no
     PromotionRefusedError
@@ -109,6 +112,48 @@ class PartTooLargeError(RequestError):
 
     code = "part-too-large"
     remedy = "Check that the right file was sent under this name; only scans may be this large."
+
+
+class JsonInvalidError(RequestError):
+    """The body is not JSON."""
+
+    code = "json-invalid"
+    remedy = "Check quotes, commas and brackets at the named position."
+
+
+class AddressUnknownError(RequestError):
+    """Nothing answers at this address."""
+
+    code = "not-found"
+    remedy = "The home page and /docs list what this service answers; results are held for a while only."
+
+
+class MethodNotAllowedError(RequestError):
+    """The address is known, but not with this method."""
+
+    code = "method-not-allowed"
+    remedy = "The page /docs of this service shows the method of each route."
+
+
+class BodyTooLargeError(RequestError):
+    """The request is larger than its route takes."""
+
+    code = "body-too-large"
+    remedy = "Send fewer rows, or one visit per request; /v1/models/current shows the limits."
+
+
+class ContentTypeError(RequestError):
+    """The body is of another type than its route takes."""
+
+    code = "content-type-unsupported"
+    remedy = "Send the content type that /docs shows for this route."
+
+
+class InternalError(PredictorError):
+    """A fault of ours."""
+
+    code = "internal-error"
+    remedy = "Please report it with what you did, without participants' data."
 
 
 class ConfigError(PredictorError):
@@ -331,6 +376,13 @@ class ModelUnavailableError(PredictorError):
 
     code = "model-unavailable"
     remedy = "Train and promote a model (`krp train`, `krp promote`), or serve a bundle with --bundle."
+
+
+class ServiceError(PredictorError):
+    """A running service cannot be reached, or says no."""
+
+    code = "service-failed"
+    remedy = "Check the address, and that `krp serve` runs there."
 
 
 class ExplanationError(PredictorError):

@@ -1,0 +1,136 @@
+"""The answer document: what the command line and the service give, byte for byte the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from predictor.model.bundle import ModelBundle
+from predictor.model.canonical_json import canonical_json
+from predictor.model.explanation import Explanation
+from predictor.model.out_of_fold import Interval
+from predictor.model.prediction import Prediction
+from predictor.model.sentence import explanation_sentence
+from predictor.scan.quality import Reason
+
+
+def build_answer(
+    bundle: ModelBundle,
+    *,
+    reasons: Sequence[Reason],
+    prediction: Prediction | None,
+    explanation: Explanation | None,
+    quality: Mapping[str, Any],
+    recipe_hash: str | None,
+    input_digest: str | None,
+    promoted: bool,
+) -> dict[str, Any]:
+    """Put the answer together.
+
+    Parameters
+    ----------
+    bundle
+        The model that answers.
+    reasons
+        Why it is flagged or refused; refusals are put first.
+    prediction, explanation
+        None when refused (prediction) or withheld (explanation).
+    quality
+        Quality numbers by run; empty for ready features.
+    recipe_hash, input_digest
+        Where the features come from, None if unknown.
+    promoted
+        Whether the model was asked for as the promoted one.
+
+    Returns
+    -------
+    dict
+        JSON-able. Without `arms` and what follows from them when refused.
+    """
+    document: dict[str, Any] = {
+        "status": status_of(reasons),
+        "research_use_only": True,
+        "reasons": [r.document() for r in sorted(reasons, key=lambda reason: reason.severity != "refuse")],
+        "outcome": {
+            "name": bundle.outcome.name,
+            "unit": bundle.outcome.unit,
+            "better": bundle.outcome.better,
+            "response_rule": bundle.outcome.response_rule,
+        },
+        "quality": dict(quality),
+        "model": {
+            "name": bundle.name,
+            "digest": bundle.digest,
+            "trained_on": bundle.trained_on,
+            "promoted": promoted,
+        },
+        "provenance": {"recipe_hash": recipe_hash, "input_digest": input_digest},
+    }
+    if prediction is not None:
+        document |= _prediction_document(prediction)
+        document["explanation"] = _explanation_document(explanation, bundle) if explanation else None
+    return document
+
+
+def status_of(reasons: Sequence[Reason]) -> str:
+    """Return "ok", "flagged" or "refused", as the strongest reason says."""
+    if any(reason.severity == "refuse" for reason in reasons):
+        return "refused"
+    return "flagged" if reasons else "ok"
+
+
+def answer_bytes(answer: Mapping[str, Any]) -> bytes:
+    """Return the one spelling of an answer: UTF-8, sorted keys, every digit, no NaN, no line break."""
+    return canonical_json(answer)
+
+
+def _prediction_document(prediction: Prediction) -> dict[str, Any]:
+    benefit, shares = prediction.benefit, prediction.uncertainty_shares
+    return {
+        "arms": {
+            name: {
+                "expected": arm.expected,
+                "interval": _interval_document(arm.interval),
+                "response_probability": arm.response_probability,
+            }
+            for name, arm in prediction.arms.items()
+        },
+        "benefit": {
+            "expected": benefit.expected,
+            "interval": _interval_document(benefit.interval),
+            "about": benefit.about,
+        }
+        if benefit
+        else None,
+        "uncertainty_sources": [
+            {"source": source, "share": share} for source, share in sorted(shares.items(), key=lambda item: -item[1])
+        ],
+    }
+
+
+def _interval_document(interval: Interval) -> dict[str, float]:
+    return {"level": interval.level, "lower": interval.lower, "upper": interval.upper}
+
+
+def _explanation_document(explanation: Explanation, bundle: ModelBundle) -> dict[str, Any]:
+    return {
+        "arm": explanation.arm,
+        "base_value": explanation.base_value,
+        "output": explanation.output,
+        "additivity_error": explanation.additivity_error,
+        "sentence": explanation_sentence(explanation, bundle),
+        "contributions": [
+            {
+                "feature": contribution.feature,
+                "value": contribution.value,
+                "unit": contribution.unit,
+                "contribution": contribution.contribution,
+                "circuit": contribution.circuit,
+                "kind": contribution.kind,
+                "fold_sign_agreement": contribution.fold_sign_agreement,
+            }
+            for contribution in explanation.contributions
+        ],
+        "by_circuit": explanation.by_circuit,
+        "by_kind": explanation.by_kind,
+    }

@@ -1,0 +1,253 @@
+"""The model bundle: everything that answering needs, in a folder of plain numbers and text that can be verified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.errors import BundleIncompatibleError, ModelBundleError, PredictorError
+from predictor.features.feature_vector import FeatureDefinition
+from predictor.features.recipe import Recipe, recipe_from_document
+from predictor.model.array_file import FLOAT, INTEGER, array_bytes, array_from_bytes
+from predictor.model.canonical_json import canonical_json, parse_json
+from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
+from predictor.model.out_of_fold import OutOfFoldResiduals
+from predictor.model.outcome_definition import Covariate, OutcomeDefinition
+from predictor.model.sealed_folder import read_sealed_folder, write_sealed_folder
+from predictor.model.training_range import TrainingRange
+
+SCHEMA_VERSION = 1
+DOCUMENT = "bundle.json"
+# A model that needs more does not select; see docs/architecture.md.
+MAX_FOLD_MODELS_BYTES = 20_000_000
+MAX_BOOTSTRAP_MODELS_BYTES = 40_000_000
+
+# Every array of a bundle: part of the bundle -> field -> type and number of dimensions.
+_ENSEMBLE = {
+    "model_start": (INTEGER, 1), "input_index": (INTEGER, 1), "impute_values": (FLOAT, 1), "centre": (FLOAT, 1),
+    "weights": (FLOAT, 2), "intercept": (FLOAT, 2),
+}  # fmt: skip
+_ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
+    "model": {
+        "impute_values": (FLOAT, 1), "centre": (FLOAT, 1), "scale": (FLOAT, 1), "intercept": (FLOAT, 1),
+        "coefficients": (FLOAT, 2),
+    },
+    "fold_models": _ENSEMBLE,
+    "bootstrap_models": _ENSEMBLE,
+    "out_of_fold": {
+        "fold_index": (INTEGER, 1), "arm_index": (INTEGER, 1), "prediction": (FLOAT, 1), "residual": (FLOAT, 1),
+    },
+    "training_range": {
+        "mean": (FLOAT, 1), "sd": (FLOAT, 1), "minimum": (FLOAT, 1), "maximum": (FLOAT, 1),
+        "background_mean": (FLOAT, 1),
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelBundle:
+    """A trained model with what it takes to doubt it.
+
+    Inputs of all models: the features of `definitions`, then the inputs of `covariates`, in order.
+    """
+
+    name: str
+    outcome: OutcomeDefinition
+    definitions: tuple[FeatureDefinition, ...]
+    covariates: tuple[Covariate, ...]  # the arm among them, when there is one
+    recipe: Recipe | None  # None: trained on ready features, so scans cannot be scored
+    recipe_hashes: tuple[str, ...]  # recipes of the training features
+    model: LinearResponseModel
+    fold_models: LinearEnsemble  # of the K-fold partition of `out_of_fold`
+    out_of_fold: OutOfFoldResiduals
+    bootstrap_models: LinearEnsemble
+    training_range: TrainingRange
+    trained_on: int  # people
+    unseen_site_policy: Literal["flag", "refuse"] = "flag"
+    card: Mapping[str, Any] = field(default_factory=dict)  # JSON-able
+    versions: Mapping[str, str] = field(default_factory=dict)
+    digest: str | None = None  # of the folder it was loaded from
+
+    def __post_init__(self) -> None:
+        input_names = self.feature_names + tuple(name for c in self.covariates for name in c.input_names)
+        if self.model.input_names != input_names:
+            raise ModelBundleError("the model's inputs are not the bundle's features followed by its covariates.")
+        levels = next((covariate.levels for covariate in self.covariates if covariate.role == "arm"), None)
+        if levels is not None and self.arms != levels:
+            raise ModelBundleError("the model's arms are not the levels of the arm covariate.")
+        self._check_sizes()
+        if self.unseen_site_policy not in ("flag", "refuse"):
+            raise ModelBundleError(f"expected policy flag or refuse, found {self.unseen_site_policy!r}.")
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Arms that the model answers for; the first is the treatment of interest."""
+        return self.model.arms
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in order."""
+        return tuple(definition.name for definition in self.definitions)
+
+    def _check_sizes(self) -> None:
+        n_inputs, n_arms = len(self.model.input_names), len(self.arms)
+        for ensemble in (self.fold_models, self.bootstrap_models):
+            if (ensemble.n_inputs, ensemble.n_arms) != (n_inputs, n_arms):
+                raise ModelBundleError(f"expected fold and bootstrap models of {n_inputs} inputs and {n_arms} arms.")
+        if self.out_of_fold.fold_index.max() >= self.fold_models.n_models:
+            raise ModelBundleError("residuals refer to folds that have no model.")
+        if self.out_of_fold.arm_index.max() >= n_arms:
+            raise ModelBundleError("residuals refer to arms that the model does not have.")
+        if len(self.training_range.mean) != n_inputs or self.training_range.n_features != len(self.definitions):
+            raise ModelBundleError("the training range does not describe the model's inputs.")
+        limits = {"fold": MAX_FOLD_MODELS_BYTES, "bootstrap": MAX_BOOTSTRAP_MODELS_BYTES}
+        for (kind, limit), ensemble in zip(limits.items(), (self.fold_models, self.bootstrap_models), strict=True):
+            if ensemble.n_bytes > limit:
+                raise ModelBundleError(
+                    f"the {kind} models take {ensemble.n_bytes} bytes, expected at most {limit}.",
+                    remedy="Keep fewer of them, or choose a model that selects features.",
+                )
+
+
+def save_bundle(bundle: ModelBundle, folder: Path) -> str:
+    """Write the bundle's folder whole or not at all; equal content gives equal bytes.
+
+    Returns
+    -------
+    str
+        Digest of the manifest, "sha256:...".
+
+    Raises
+    ------
+    ModelBundleError
+        If something else stands there, or the card holds what JSON cannot.
+    """
+    try:
+        files = {DOCUMENT: canonical_json(_document(bundle))}
+    except (TypeError, ValueError) as error:
+        raise ModelBundleError("the card or versions hold what JSON cannot: text, finite numbers, lists.") from error
+    for part, arrays in _ARRAYS.items():
+        for name in arrays:
+            files[_path(part, name)] = array_bytes(getattr(getattr(bundle, part), name))
+    return write_sealed_folder(folder, files)
+
+
+def verify_bundle(folder: Path) -> str:
+    """Return the manifest's digest after checking every file against it; nothing is interpreted.
+
+    Raises
+    ------
+    BundleDamagedError
+        If a file is missing, added, changed, too large or a link.
+    """
+    return read_sealed_folder(folder, expected=_file_names())[1]
+
+
+def load_bundle(folder: Path) -> ModelBundle:
+    """Verify the folder, then build the bundle from the very bytes that were verified.
+
+    Raises
+    ------
+    BundleDamagedError
+        If a file is missing, added, changed, too large, a link, or no such array.
+    BundleIncompatibleError
+        If another version of this software wrote it, or its parts do not fit together.
+    """
+    files, digest = read_sealed_folder(folder, expected=_file_names())
+    document = _parse_document(files[DOCUMENT])
+    arrays = {
+        part: {
+            name: array_from_bytes(files[_path(part, name)], dtype=dtype, n_dimensions=n, where=_path(part, name))
+            for name, (dtype, n) in fields.items()
+        }
+        for part, fields in _ARRAYS.items()
+    }
+    try:
+        return _bundle_of(document, arrays, digest)
+    except (PredictorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleIncompatibleError(
+            f"the parts of the bundle do not fit together: {error}", where=DOCUMENT
+        ) from error
+
+
+def _path(part: str, name: str) -> str:
+    return f"arrays/{part}.{name}.npy"
+
+
+def _file_names() -> frozenset[str]:
+    return frozenset({DOCUMENT, *(_path(part, name) for part, arrays in _ARRAYS.items() for name in arrays)})
+
+
+def _parse_document(content: bytes) -> dict[str, Any]:
+    try:
+        document = parse_json(content)
+    except ValueError as error:
+        raise BundleIncompatibleError("expected a JSON document.", where=DOCUMENT) from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise BundleIncompatibleError(
+            f"expected a bundle of schema version {SCHEMA_VERSION}, found {str(version)[:20]}.", where=DOCUMENT
+        )
+    return dict(document)
+
+
+def _document(bundle: ModelBundle) -> dict[str, Any]:
+    """Everything that is not an array."""
+    names = FeatureDefinition.__slots__
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": bundle.name,
+        "outcome": bundle.outcome.document(),
+        "definitions": {name: [getattr(d, name) for d in bundle.definitions] for name in names},
+        "covariates": [covariate.document() for covariate in bundle.covariates],
+        "arms": list(bundle.arms),
+        "recipe": bundle.recipe.document() if bundle.recipe else None,
+        "recipe_hashes": list(bundle.recipe_hashes),
+        "training_range": {
+            "n_people": bundle.training_range.n_people,
+            "largest_distance": bundle.training_range.largest_distance,
+            "largest_motion_mm": dict(bundle.training_range.largest_motion_mm),
+        },
+        "trained_on": bundle.trained_on,
+        "unseen_site_policy": bundle.unseen_site_policy,
+        "card": dict(bundle.card),
+        "versions": dict(bundle.versions),
+    }
+
+
+def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any]]], digest: str) -> ModelBundle:
+    columns, described = document["definitions"], document["training_range"]
+    definitions = tuple(
+        FeatureDefinition(*row) for row in zip(*(columns[name] for name in FeatureDefinition.__slots__), strict=True)
+    )
+    covariates = tuple(Covariate(**{**c, "levels": tuple(c["levels"])}) for c in document["covariates"])
+    inputs = tuple(d.name for d in definitions) + tuple(name for c in covariates for name in c.input_names)
+    return ModelBundle(
+        name=str(document["name"]),
+        outcome=OutcomeDefinition(**document["outcome"]),
+        definitions=definitions,
+        covariates=covariates,
+        recipe=recipe_from_document(document["recipe"]) if document["recipe"] is not None else None,
+        recipe_hashes=tuple(document["recipe_hashes"]),
+        model=LinearResponseModel(input_names=inputs, arms=tuple(document["arms"]), **arrays["model"]),
+        fold_models=LinearEnsemble(n_inputs=len(inputs), **arrays["fold_models"]),
+        out_of_fold=OutOfFoldResiduals(**arrays["out_of_fold"]),
+        bootstrap_models=LinearEnsemble(n_inputs=len(inputs), **arrays["bootstrap_models"]),
+        training_range=TrainingRange(
+            n_people=int(described["n_people"]),
+            n_features=len(definitions),
+            largest_distance=float(described["largest_distance"]),
+            largest_motion_mm={str(kind): float(limit) for kind, limit in described["largest_motion_mm"].items()},
+            **arrays["training_range"],
+        ),
+        trained_on=int(document["trained_on"]),
+        unseen_site_policy=document["unseen_site_policy"],
+        card=dict(document["card"]),
+        versions=dict(document["versions"]),
+        digest=digest,
+    )

@@ -1,0 +1,83 @@
+"""What is known about one person, checked and put into the model's order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.errors import TableError, UnknownFeatureError
+from predictor.features.feature_catalogue import feature_definitions
+from predictor.model.bundle import ModelBundle
+from predictor.model.outcome_definition import CovariateValue, finite_number, is_missing
+
+SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonInputs:
+    """One person as the model sees them."""
+
+    values: NDArray[np.float64]  # (n_inputs,), NaN where missing
+    features: Mapping[str, float | None]  # everything that was measured, also what this model does not use
+    covariates: Mapping[str, CovariateValue]
+
+
+def person_inputs(
+    features: Mapping[str, float | None], covariates: Mapping[str, CovariateValue], bundle: ModelBundle
+) -> PersonInputs:
+    """Check names and values, and put them into the model's order.
+
+    Features that the bundle's recipe makes but the model does not take are accepted. The arm may be given or not:
+    the model answers for every arm.
+
+    Raises
+    ------
+    UnknownFeatureError
+        If a feature is neither the model's nor the recipe's.
+    ValueOutOfRangeError
+        If a value is not a finite number.
+    TableError
+        If a covariate or a level of one is unknown.
+    """
+    own = bundle.feature_names
+    if not features.keys() <= set(own):
+        recipe_names = {d.name for d in feature_definitions(bundle.recipe)} if bundle.recipe else set()
+        _refuse_unknown(features.keys() - set(own) - recipe_names)
+    numbers = {
+        name: None if value is None else finite_number(value, where=f"feature {name[:120]}")
+        for name, value in features.items()
+    }
+    blocks = [np.array([_or_nan(numbers.get(name)) for name in own], dtype=np.float64)]
+    _check_covariates(covariates, bundle)
+    for covariate in bundle.covariates:
+        value = covariates.get(covariate.name)
+        if value is not None and is_missing(value):
+            finite_number(value, where=f"covariate {covariate.name}")  # NaN is no way to say missing
+        blocks.append(covariate.encode([value])[0] if covariate.role != "arm" else np.empty(0))
+    return PersonInputs(values=np.concatenate(blocks), features=numbers, covariates=dict(covariates))
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _refuse_unknown(names: Collection[str]) -> None:
+    if names:
+        shown = ", ".join(name[:120] for name in sorted(names)[:SHOWN_NAMES])
+        raise UnknownFeatureError(f"{len(names)} names are no features of the model: {shown}.", where=shown)
+
+
+def _check_covariates(covariates: Mapping[str, CovariateValue], bundle: ModelBundle) -> None:
+    known = [covariate.name for covariate in bundle.covariates]
+    unknown = sorted(set(covariates) - set(known))
+    if unknown:
+        expected = ", ".join(known) if known else "none"
+        raise TableError(
+            f"expected the covariates {expected}; found {unknown[0][:120]} too.",
+            where=f"covariate {unknown[0][:120]}",
+            remedy="Leave out covariates that the model does not know.",
+        )

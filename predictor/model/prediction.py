@@ -1,0 +1,103 @@
+"""Expected outcome in every arm, how sure that is, and what the first arm adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.model.bundle import ModelBundle
+from predictor.model.out_of_fold import Interval
+
+INTERVAL_LEVEL = 0.9
+BENEFIT_IS_ABOUT = "people like this one, not this individual"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPrediction:
+    """What to expect in one arm, in the outcome's unit."""
+
+    expected: float
+    interval: Interval
+    response_probability: float | None  # None without a response rule
+
+
+@dataclass(frozen=True, slots=True)
+class Benefit:
+    """How much better the first arm is than the last, in the outcome's unit; above 0 is better.
+
+    The interval is about the conditional mean: nobody is seen in both arms, so an individual's own benefit cannot be
+    identified.
+    """
+
+    expected: float
+    interval: Interval
+    about: str = BENEFIT_IS_ABOUT
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The answer in numbers."""
+
+    arms: Mapping[str, ArmPrediction]
+    benefit: Benefit | None  # None with fewer than two arms
+    uncertainty_shares: Mapping[str, float]  # source -> share of the interval's variance in the first arm, sum 1
+
+
+def predict_response(bundle: ModelBundle, inputs: NDArray[np.float64]) -> Prediction:
+    """Predict for one person.
+
+    Parameters
+    ----------
+    bundle
+        The model.
+    inputs
+        Raw inputs in the model's order, shape (n_inputs,), NaN where missing.
+
+    Returns
+    -------
+    Prediction
+        Expectations are the full model's; intervals are CV+ (Barber 2021) from the fold models and the residuals of
+        the people of all arms; response probabilities are shares of the same distribution.
+    """
+    expected = bundle.model.predict(inputs[np.newaxis])[0]
+    by_fold = bundle.fold_models.predict(inputs)
+    by_resample = bundle.bootstrap_models.predict(inputs)
+    residuals = bundle.out_of_fold
+    arms = {
+        arm: ArmPrediction(
+            expected=float(expected[number]),
+            interval=residuals.interval(by_fold[:, number], level=INTERVAL_LEVEL),
+            response_probability=residuals.response_probability(by_fold[:, number], bundle.outcome),
+        )
+        for number, arm in enumerate(bundle.arms)
+    }
+    return Prediction(
+        arms=arms,
+        benefit=_benefit(expected, by_resample, bundle) if len(arms) > 1 else None,
+        uncertainty_shares=_uncertainty_shares(residuals.plausible_outcomes(by_fold[:, 0]), by_resample[:, 0]),
+    )
+
+
+def _benefit(expected: NDArray[np.float64], by_resample: NDArray[np.float64], bundle: ModelBundle) -> Benefit:
+    sign = 1.0 if bundle.outcome.better == "higher" else -1.0
+    differences = sign * (by_resample[:, 0] - by_resample[:, -1])
+    tail = (1 - INTERVAL_LEVEL) / 2
+    lower, upper = np.quantile(differences, [tail, 1 - tail])
+    return Benefit(
+        expected=float(sign * (expected[0] - expected[-1])),
+        interval=Interval(level=INTERVAL_LEVEL, lower=float(lower), upper=float(upper)),
+    )
+
+
+def _uncertainty_shares(plausible: NDArray[np.float64], by_resample: NDArray[np.float64]) -> dict[str, float]:
+    """Split the variance of the plausible outcomes.
+
+    Out-of-fold residuals already hold the model's own error, so its bootstrap variance at this person is taken out
+    of the whole, never added to it; the rest is what no model of these inputs explains, scan noise included.
+    """
+    whole, model = float(plausible.var()), float(by_resample.var())
+    share = min(model / whole, 1.0) if whole > 0 else 0.0
+    return {"residual": 1.0 - share, "model": share}

@@ -1,0 +1,232 @@
+"""From a table of people to the columns of a linear model; learned anew in every fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import Pipeline
+
+from predictor.errors import MissingColumnError, TableError, TrainingError
+from predictor.model.linear_model import LinearResponseModel
+from predictor.model.outcome_definition import Covariate, is_missing
+
+# The arm of a model that was trained without arms.
+ALL = "all"
+SHOWN_NAMES = 5
+
+
+class ResponseDesign(TransformerMixin, BaseEstimator):
+    """Impute, standardise, and let the treatment arm shift and tilt the response.
+
+    Columns that come out: every input standardised by the training rows; the arm, +0.5 for the first and -0.5 for
+    the second level (for three and more arms one centred indicator each), so that main effects are averages over the
+    arms; and, if asked for, the product of every feature with the arm. Missing values take the training median (the
+    training share for indicators of a category); inputs that are constant in the training rows are 0 for everyone.
+
+    Parameters
+    ----------
+    covariates
+        What else is known about people; at most one with role "arm".
+    features
+        Columns that are features; None takes every column that is no covariate, in order.
+    arm_interactions
+        Whether features may matter differently in the arms.
+
+    Attributes
+    ----------
+    feature_names_, input_names_
+        Features; features and inputs made from covariates.
+    impute_values_, centre_, scale_, is_constant_
+        Per input, shape (n_inputs,).
+    """
+
+    def __init__(
+        self,
+        *,
+        covariates: tuple[Covariate, ...] = (),
+        features: tuple[str, ...] | None = None,
+        arm_interactions: bool = True,
+    ) -> None:
+        self.covariates = covariates
+        self.features = features
+        self.arm_interactions = arm_interactions
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+        """Learn imputation, centre and scale from the training rows.
+
+        Raises
+        ------
+        TrainingError
+            If an input has no value in any training row.
+        """
+        of_covariates = {covariate.name for covariate in self.covariates}
+        chosen = self.features if self.features is not None else [c for c in X.columns if c not in of_covariates]
+        self.feature_names_ = tuple(chosen)
+        self.input_names_ = self.feature_names_ + tuple(n for c in self.covariates for n in c.input_names)
+        raw = self.raw_inputs(X)
+        is_empty = np.asarray(np.isnan(raw).all(axis=0))
+        empty = [self.input_names_[number] for number in np.flatnonzero(is_empty)]
+        if empty:
+            shown = ", ".join(empty[:SHOWN_NAMES])
+            raise TrainingError(
+                f"{len(empty)} inputs have no value in any of {len(raw)} training rows: {shown}.",
+                remedy="Leave these inputs out, or use larger folds.",
+            )
+        self._learn(raw)
+        return self
+
+    def transform(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Design matrix, shape (n_people, n_columns).
+
+        Raises
+        ------
+        TableError
+            If a column is missing, a level is unknown, or someone's arm is not given.
+        """
+        standardised = self.standardise(self.raw_inputs(X))
+        arm = self.arm_columns(X)
+        blocks = [standardised, arm]
+        if self.arm_interactions:
+            features = standardised[:, : len(self.feature_names_)]
+            blocks += [features * arm[:, [number]] for number in range(arm.shape[1])]
+        return np.concatenate(blocks, axis=1)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the design's columns: inputs, arm, products ("feature x arm")."""
+        arms = arm_column_names(self.covariates)
+        names = [*self.input_names_, *arms]
+        if self.arm_interactions:
+            names += [f"{feature} x {arm}" for arm in arms for feature in self.feature_names_]
+        return np.array(names, dtype=object)
+
+    def raw_inputs(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the inputs as they are, NaN where missing, shape (n_people, n_inputs)."""
+        _check_columns(X, [*self.feature_names_, *(c.name for c in self.covariates)])
+        try:
+            features = X.loc[:, list(self.feature_names_)].to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise TableError("expected numbers in all feature columns, found other values.") from error
+        if np.isinf(features).any():
+            raise TableError("expected finite numbers in all feature columns, found infinity.")
+        covariates = [covariate.encode(X[covariate.name].tolist()) for covariate in self.covariates]
+        return np.concatenate([features, *covariates], axis=1)
+
+    def standardise(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Imputed inputs in training standard deviations from the training mean, shape as given."""
+        filled = np.where(np.isnan(raw), self.impute_values_, raw)
+        return np.where(self.is_constant_, 0.0, (filled - self.centre_) / self.scale_)
+
+    def arm_columns(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Contrast of the arms for each person, shape (n_people, n_arm_columns)."""
+        contrasts = arm_contrasts(self.covariates)
+        covariate = _arm_of(self.covariates)
+        if covariate is None:
+            return np.zeros((len(X), 0))
+        if any(is_missing(value) for value in X[covariate.name]):
+            raise TableError("expected an arm for everyone, found empty cells.", where=covariate.name)
+        levels = [covariate.levels.index(str(covariate.level_of(value))) for value in X[covariate.name]]
+        return contrasts[levels]
+
+    def _learn(self, raw: NDArray[np.float64]) -> None:
+        is_indicator = np.array(
+            [False] * len(self.feature_names_) + [c.kind == "category" for c in self.covariates for _ in c.input_names],
+            dtype=bool,
+        )
+        middle = np.median if not np.isnan(raw).any() else np.nanmedian
+        self.impute_values_ = np.where(is_indicator, np.nanmean(raw, axis=0), middle(raw, axis=0))
+        filled = np.where(np.isnan(raw), self.impute_values_, raw)
+        self.centre_ = filled.mean(axis=0)
+        # Compared exactly: the standard deviation of a constant column is rounding error, not 0.
+        self.is_constant_ = np.asarray(filled.max(axis=0, initial=-np.inf) == filled.min(axis=0, initial=np.inf))
+        self.scale_ = np.where(self.is_constant_, 1.0, filled.std(axis=0))
+
+
+def linear_model_of(pipeline: Pipeline) -> LinearResponseModel:
+    """Write a fitted pipeline as plain arrays that predict the same.
+
+    Parameters
+    ----------
+    pipeline
+        Fitted steps "design" (`ResponseDesign`) and "model" (a linear regressor with `coef_` and `intercept_`, or a
+        constant one such as DummyRegressor).
+
+    Returns
+    -------
+    LinearResponseModel
+        One set of coefficients per arm: main effect plus the arm's share of the interactions.
+    """
+    design: ResponseDesign = pipeline.named_steps["design"]
+    coefficients, intercept = _coefficients_of(pipeline.named_steps["model"], len(design.get_feature_names_out()))
+    n_inputs, n_features = len(design.input_names_), len(design.feature_names_)
+    contrasts = arm_contrasts(design.covariates)
+    n_columns = contrasts.shape[1]
+    of_arm = coefficients[n_inputs : n_inputs + n_columns]
+    per_arm = np.tile(coefficients[:n_inputs], (len(contrasts), 1))
+    if design.arm_interactions and n_columns:
+        per_arm[:, :n_features] += contrasts @ coefficients[n_inputs + n_columns :].reshape(n_columns, n_features)
+    return LinearResponseModel(
+        input_names=design.input_names_,
+        impute_values=design.impute_values_,
+        centre=design.centre_,
+        scale=design.scale_,
+        arms=arm_names(design.covariates),
+        intercept=intercept + contrasts @ of_arm,
+        coefficients=np.where(design.is_constant_, 0.0, per_arm),
+    )
+
+
+def arm_names(covariates: Sequence[Covariate]) -> tuple[str, ...]:
+    """Arms that a model of these covariates answers for."""
+    covariate = _arm_of(covariates)
+    return covariate.levels if covariate else (ALL,)
+
+
+def arm_contrasts(covariates: Sequence[Covariate]) -> NDArray[np.float64]:
+    """Values of the arm columns in each arm, shape (n_arms, n_arm_columns); every column sums to 0."""
+    n_arms = len(arm_names(covariates))
+    if n_arms == 1:
+        return np.zeros((1, 0))
+    if n_arms == 2:
+        return np.array([[0.5], [-0.5]])
+    return np.eye(n_arms) - 1 / n_arms
+
+
+def arm_column_names(covariates: Sequence[Covariate]) -> tuple[str, ...]:
+    """Names of the design's arm columns, "arm=ketamine"; none when there is one arm or none."""
+    covariate = _arm_of(covariates)
+    if covariate is None or len(covariate.levels) == 1:
+        return ()
+    return tuple(f"{covariate.name}={level}" for level in covariate.indicated_levels)
+
+
+def covariate_column_names(covariates: Sequence[Covariate]) -> tuple[str, ...]:
+    """Names of all design columns that are not made from features: covariates, then the arm."""
+    return tuple(name for c in covariates for name in c.input_names) + arm_column_names(covariates)
+
+
+def _arm_of(covariates: Sequence[Covariate]) -> Covariate | None:
+    arms = [covariate for covariate in covariates if covariate.role == "arm"]
+    if len(arms) > 1:
+        raise TrainingError("expected at most one covariate with role arm.")
+    return arms[0] if arms else None
+
+
+def _check_columns(table: pd.DataFrame, needed: Sequence[str]) -> None:
+    absent = [name for name in needed if name not in table.columns]
+    if absent:
+        shown = ", ".join(absent[:SHOWN_NAMES])
+        raise MissingColumnError(f"the table lacks {len(absent)} of {len(needed)} columns: {shown}.")
+
+
+def _coefficients_of(model: Any, n_columns: int) -> tuple[NDArray[np.float64], float]:
+    if not hasattr(model, "coef_") and hasattr(model, "constant_"):
+        return np.zeros(n_columns), float(np.ravel(model.constant_)[0])
+    coefficients = np.ravel(np.asarray(model.coef_, dtype=np.float64))
+    if len(coefficients) != n_columns:
+        raise TrainingError(f"the model has {len(coefficients)} coefficients, its design {n_columns} columns.")
+    return coefficients, float(np.ravel(model.intercept_)[0])

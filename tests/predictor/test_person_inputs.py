@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictor.errors import TableError, UnknownFeatureError, ValueOutOfRangeError
+from predictor.features.feature_catalogue import feature_definitions
+from predictor.features.recipe import default_recipe
+from predictor.model.bundle import ModelBundle
+from predictor.model.person_inputs import person_inputs
+from predictor.model.response_design import ResponseDesign
+
+
+def test_one_person_is_encoded_as_in_training(cohort: Any, bundle: ModelBundle) -> None:
+    design = ResponseDesign(covariates=cohort.covariates, features=cohort.feature_names).fit(cohort.table)
+    in_training = design.raw_inputs(cohort.table)
+    for number, (_, row) in enumerate(cohort.table.head(20).iterrows()):
+        features = {name: None if pd.isna(row[name]) else row[name] for name in cohort.feature_names}
+        covariates = {covariate.name: row[covariate.name] for covariate in cohort.covariates}
+        person = person_inputs(features, covariates, bundle)
+        assert np.array_equal(person.values, in_training[number], equal_nan=True)
+
+
+def test_features_and_covariates_left_out_are_missing(bundle: ModelBundle) -> None:
+    assert np.isnan(person_inputs({}, {}, bundle).values).all()
+
+
+def test_an_unknown_feature_is_an_error_that_names_it(bundle: ModelBundle) -> None:
+    with pytest.raises(UnknownFeatureError, match="1 names are no features of the model: nonsense"):
+        person_inputs({bundle.feature_names[0]: 1.0, "nonsense": 2.0}, {}, bundle)
+
+
+def test_a_feature_that_the_recipe_makes_is_welcome_though_the_model_does_not_use_it(bundle: ModelBundle) -> None:
+    recipe = default_recipe()
+    unused = feature_definitions(recipe)[-1].name
+    assert unused not in bundle.feature_names
+    assert np.isnan(person_inputs({unused: 1.0}, {}, replace(bundle, recipe=recipe)).values).all()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, "0.3", True, 1e300])
+def test_what_is_no_finite_number_is_an_error(bundle: ModelBundle, value: Any) -> None:
+    name = bundle.feature_names[1]
+    with pytest.raises(ValueOutOfRangeError) as caught:
+        person_inputs({name: value}, {}, bundle)
+    assert caught.value.where == f"feature {name}"
+    with pytest.raises(ValueOutOfRangeError):
+        person_inputs({}, {"caps5_total_baseline": value}, bundle)
+
+
+def test_an_unknown_covariate_or_level_is_an_error(bundle: ModelBundle) -> None:
+    with pytest.raises(TableError, match="arm, caps5_total_baseline, site; found shoe_size too"):
+        person_inputs({}, {"shoe_size": 42.0}, bundle)
+    no_sites = tuple(replace(c, role="demographic") if c.name == "site" else c for c in bundle.covariates)
+    by_group = replace(bundle, covariates=no_sites)
+    with pytest.raises(TableError, match="one of A, B, C"):
+        person_inputs({}, {"site": "Z"}, by_group)
+
+
+@pytest.mark.parametrize("arm", [{}, {"arm": None}, {"arm": "ketamine"}, {"arm": "psilocybin"}])
+def test_the_arm_may_be_anything_since_all_are_answered_for(bundle: ModelBundle, arm: dict[str, Any]) -> None:
+    assert len(person_inputs({}, arm, bundle).values) == len(bundle.model.input_names)

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.dummy import DummyRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from predictor.errors import MissingColumnError, TableError, TrainingError
+from predictor.model.linear_model import LinearResponseModel
+from predictor.model.outcome_definition import Covariate
+from predictor.model.response_design import ResponseDesign, covariate_column_names, linear_model_of
+
+ARM = Covariate("arm", "category", ("ketamine", "midazolam"), role="arm")
+THREE_ARMS = Covariate("arm", "category", ("ketamine", "midazolam", "saline"), role="arm")
+SITE = Covariate("site", "category", ("A", "B", "C"), role="site")
+AGE = Covariate("age", "number", role="demographic")
+
+
+@pytest.fixture
+def table(rng: np.random.Generator) -> pd.DataFrame:
+    n_people = 60
+    table = pd.DataFrame(rng.normal(3, 2, (n_people, 4)), columns=list("abcd"))
+    table = table.mask(rng.random(table.shape) < 0.1)
+    table["age"] = rng.normal(40, 10, n_people)
+    table["site"] = rng.choice(["A", "B", "C"], n_people)
+    table["arm"] = np.where(rng.random(n_people) < 0.5, "ketamine", "midazolam")
+    return table
+
+
+@pytest.fixture
+def outcome(table: pd.DataFrame, rng: np.random.Generator) -> NDArray[np.float64]:
+    is_ketamine = (table["arm"] == "ketamine").to_numpy()
+    return table["a"].fillna(3).to_numpy() * is_ketamine + 5 * is_ketamine + rng.normal(size=len(table))
+
+
+def fitted(table: pd.DataFrame, outcome: NDArray[np.float64], model: Any, **options: Any) -> Pipeline:
+    options = {"covariates": (AGE, SITE, ARM), **options}
+    return Pipeline([("design", ResponseDesign(**options)), ("model", model)]).fit(table, outcome)
+
+
+@pytest.mark.parametrize("has_interactions", [True, False])
+@pytest.mark.parametrize("model", [LinearRegression(), Ridge(), Lasso(0.1), ElasticNet(0.1), DummyRegressor()])
+def test_the_arrays_predict_what_the_pipeline_predicts_in_every_arm(
+    table: pd.DataFrame, outcome: NDArray[np.float64], model: Any, has_interactions: bool
+) -> None:
+    pipeline = fitted(table, outcome, model, arm_interactions=has_interactions)
+    arrays = linear_model_of(pipeline)
+    predicted = arrays.predict(pipeline.named_steps["design"].raw_inputs(table))
+    for number, arm in enumerate(arrays.arms):
+        expected = pipeline.predict(table.assign(arm=arm))
+        assert predicted[:, number] == pytest.approx(expected, abs=1e-10)
+
+
+def test_three_arms_each_have_their_own_prediction(table: pd.DataFrame, outcome: NDArray[np.float64]) -> None:
+    table = table.assign(arm=np.array(THREE_ARMS.levels)[np.arange(len(table)) % 3])
+    pipeline = fitted(table, outcome, Ridge(), covariates=(THREE_ARMS,), features=tuple("abcd"))
+    arrays = linear_model_of(pipeline)
+    predicted = arrays.predict(pipeline.named_steps["design"].raw_inputs(table))
+    assert arrays.arms == THREE_ARMS.levels
+    for number, arm in enumerate(arrays.arms):
+        assert predicted[:, number] == pytest.approx(pipeline.predict(table.assign(arm=arm)), abs=1e-10)
+
+
+def test_without_an_arm_there_is_one_prediction_for_all(table: pd.DataFrame, outcome: NDArray[np.float64]) -> None:
+    pipeline = fitted(table, outcome, Ridge(), covariates=(AGE,), features=tuple("abcd"))
+    arrays = linear_model_of(pipeline)
+    assert arrays.arms == ("all",)
+    raw = pipeline.named_steps["design"].raw_inputs(table)
+    assert arrays.predict(raw)[:, 0] == pytest.approx(pipeline.predict(table), abs=1e-10)
+
+
+def test_features_are_imputed_and_scaled_as_by_scikit_learn(table: pd.DataFrame) -> None:
+    features = table[list("abcd")]
+    design = ResponseDesign(arm_interactions=False).fit(features)
+    reference = make_pipeline(SimpleImputer(strategy="median"), StandardScaler()).fit(features)
+    shifted = features + 1.5
+    assert design.transform(shifted) == pytest.approx(reference.transform(shifted), abs=1e-12)
+
+
+def test_the_arm_is_centred_and_multiplies_the_features(table: pd.DataFrame) -> None:
+    design = ResponseDesign(covariates=(AGE, ARM), features=("a", "b")).fit(table)
+    columns = pd.DataFrame(design.transform(table), columns=design.get_feature_names_out())
+    half = np.where(table["arm"] == "ketamine", 0.5, -0.5)
+    assert list(columns) == ["a", "b", "age", "arm=ketamine", "a x arm=ketamine", "b x arm=ketamine"]
+    assert columns["arm=ketamine"].to_numpy() == pytest.approx(half)
+    assert columns["b x arm=ketamine"].to_numpy() == pytest.approx((columns["b"] * half).to_numpy())
+
+
+def test_names_of_the_unpenalised_columns_are_known_before_fitting(table: pd.DataFrame) -> None:
+    covariates = (AGE, SITE, ARM)
+    design = ResponseDesign(covariates=covariates, features=("a",)).fit(table)
+    names = covariate_column_names(covariates)
+    assert names == ("age", "site=A", "site=B", "site=C", "arm=ketamine")
+    assert set(names) <= set(design.get_feature_names_out())
+
+
+def test_an_unseen_site_is_scored_like_the_average_training_site(
+    table: pd.DataFrame, outcome: NDArray[np.float64]
+) -> None:
+    pipeline = fitted(table, outcome, LinearRegression())
+    design = pipeline.named_steps["design"]
+    columns = list(design.get_feature_names_out())
+    unseen = design.transform(table.assign(site="Z"))
+    assert unseen[:, [columns.index(f"site={level}") for level in "ABC"]] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_column_that_is_constant_in_training_never_counts(table: pd.DataFrame, outcome: NDArray[np.float64]) -> None:
+    pipeline = fitted(table.assign(d=0.1), outcome, LinearRegression())
+    moved = table.assign(d=50.0)
+    assert pipeline.predict(moved) == pytest.approx(pipeline.predict(table.assign(d=0.1)), abs=1e-12)
+    assert not linear_model_of(pipeline).is_used[3]
+
+
+def test_a_feature_that_is_missing_for_everyone_in_a_fold_is_a_named_error(table: pd.DataFrame) -> None:
+    with pytest.raises(TrainingError, match=r"1 inputs have no value in any of 60 training rows: c\."):
+        ResponseDesign(features=("a", "c")).fit(table.assign(c=np.nan))
+
+
+def test_an_absent_column_an_empty_arm_and_text_are_named_errors(table: pd.DataFrame) -> None:
+    design = ResponseDesign(covariates=(ARM,), features=("a",)).fit(table)
+    with pytest.raises(MissingColumnError, match=r"lacks 1 of 2 columns: a"):
+        design.transform(table.drop(columns="a"))
+    with pytest.raises(TableError, match="an arm for everyone"):
+        design.transform(table.assign(arm=None))
+    with pytest.raises(TableError, match="numbers in all feature columns"):
+        design.transform(table.assign(a="high"))
+
+
+def test_a_design_without_inputs_is_possible_for_baselines(table: pd.DataFrame, outcome: NDArray[np.float64]) -> None:
+    arm_only = fitted(table, outcome, LinearRegression(), covariates=(ARM,), features=())
+    is_ketamine = (table["arm"] == "ketamine").to_numpy()
+    means = [outcome[is_ketamine].mean(), outcome[~is_ketamine].mean()]
+    assert linear_model_of(arm_only).predict(np.zeros((1, 0)))[0] == pytest.approx(means)
+
+
+def test_scikit_learn_can_clone_the_design() -> None:
+    design = ResponseDesign(covariates=(ARM,), features=("a",), arm_interactions=False)
+    assert clone(design).get_params() == design.get_params()
+
+
+def test_the_planted_interaction_is_found(make_cohort: Callable[..., Any]) -> None:
+    cohort = make_cohort(n_people=2_000, missing_share=0.0, effect=8.0)
+    pipeline = Pipeline([("design", ResponseDesign(covariates=cohort.covariates)), ("model", LinearRegression())])
+    model: LinearResponseModel = linear_model_of(pipeline.fit(cohort.table, cohort.outcome))
+    assert model.weights[:, 0] == pytest.approx([8.0, 0.0], abs=1.5)
