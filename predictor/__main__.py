@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="krp",
         description="Predict improvement under ketamine in PTSD from baseline fMRI. Research use only.",
-        epilog="Exit codes: 0 done, 1 some participants failed, 2 wrong use, 3 input invalid, 4 refused, 70 a bug of ours.",
+        epilog="Exit codes: 0 done, 1 some participants failed, 2 wrong use, 3 input invalid, 4 refused, 70 our bug.",
     )
     parser.add_argument("--version", action="version", version=f"krp {version(DISTRIBUTION)}")
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)

@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from predictor import console
-from predictor.errors import UsageError
+from predictor.errors import SessionError, UsageError
 
 if TYPE_CHECKING:
     from predictor.model.outcome_definition import Covariate, CovariateValue
     from predictor.scorer import Scorer
 
 DONE, REFUSED = 0, 4
+DEFAULT_MODEL = "models:/ketamine-response@champion"
 # Who the answer is for, and the answer.
 Scored = tuple[str | None, dict[str, Any]]
 
 DESCRIPTION = """\
 Answer for one visit, as the service would: expected improvement with its uncertainty, and why.
-INPUT is an fMRIPrep output folder, or a table of features as `krp extract` writes it (features.tsv)."""
+INPUT is a visit's folder in an fMRIPrep output (sub-01 or sub-01/ses-1), the whole output folder, or a table of
+features as `krp extract` writes it (features.tsv)."""
 EPILOG = """\
 examples:
-  krp score derivatives/fmriprep --participant-label 01 --bids-dir raw --bundle bundle \\
-      --covariate caps5_total_baseline=42
+  krp score derivatives/fmriprep/sub-01 --bids-dir raw --bundle bundle --covariate caps5_total_baseline=42
   krp score features.tsv --bundle bundle --participants participants.tsv --out answers.jsonl
   krp score derivatives/fmriprep --participant-label 01 --service http://127.0.0.1:8000 --json
 
@@ -43,10 +44,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("input", metavar="INPUT", type=Path, help="fMRIPrep output folder, or features.tsv")
-    model = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument(
+        "input", metavar="INPUT", type=Path, help="visit's folder, fMRIPrep output folder, or features.tsv"
+    )
+    model = parser.add_mutually_exclusive_group()
     model.add_argument("--bundle", metavar="DIR", type=Path, help="bundle folder of the model")
-    model.add_argument("--model", metavar="URI", help="model in the registry, such as models:/NAME@champion")
+    model.add_argument("--model", metavar="URI", help=f"model in the registry (default: {DEFAULT_MODEL})")
     model.add_argument("--service", metavar="URL", help="ask the service that runs there instead of scoring here")
     parser.add_argument(
         "--participant-label", metavar="LABEL", nargs="+", help="score only these, with or without sub-"
@@ -89,9 +92,9 @@ def _scorer(arguments: argparse.Namespace) -> Scorer:
         from predictor.service_client import ServiceScorer
 
         return ServiceScorer(arguments.service)
-    if arguments.model:
-        return BundleScorer.from_registry(arguments.model)
-    return BundleScorer.from_folder(arguments.bundle)
+    if arguments.bundle:
+        return BundleScorer.from_folder(arguments.bundle)
+    return BundleScorer.from_registry(arguments.model or DEFAULT_MODEL)
 
 
 def _score_table(arguments: argparse.Namespace, scorer: Scorer) -> list[Scored]:
@@ -112,17 +115,29 @@ def _score_visits(arguments: argparse.Namespace, scorer: Scorer) -> list[Scored]
 
     if not arguments.input.is_dir():
         raise UsageError("expected an fMRIPrep output folder or a table of features, found neither.")
+    folder, participant, session = _split_visit_folder(arguments.input)
     covariates_for = _CovariateSource(arguments, scorer.covariates)
     visits = find_visits(
-        arguments.input,
+        folder,
         bids_dir=arguments.bids_dir,
         tasks=scorer.tasks,
-        participant_labels=arguments.participant_label,
+        participant_labels=[participant] if participant else arguments.participant_label,
     )
+    visits = tuple(visit for visit in visits if session in (None, visit.session_id))
+    if not visits:
+        raise SessionError("expected preprocessed scans of this session, found none.", where=f"{participant}/{session}")
     return [
         (visit.participant_id, scorer.score_visit(visit, covariates_for(visit.participant_id)))
         for visit in console.progress(visits, total=len(visits), label="Score visits")
     ]
+
+
+def _split_visit_folder(folder: Path) -> tuple[Path, str | None, str | None]:
+    """Return the output folder that holds a visit's folder, and whose visit it is; (folder, None, None) for others."""
+    place = folder.resolve()
+    if place.name.startswith("ses-"):
+        return place.parent.parent, place.parent.name, place.name
+    return (place.parent, place.name, None) if place.name.startswith("sub-") else (folder, None, None)
 
 
 class _CovariateSource:

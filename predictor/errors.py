@@ -29,7 +29,8 @@ PredictorError           code, message, where, remedy; catch this to catch every
   RefusedError             everything could be read, and the answer is no
     PromotionRefusedError
 
-A message says what was expected and what was found; `remedy` says what to do next. Neither holds participants' data or server paths.
+A message says what was expected and what was found; `remedy` says what to do next. Neither holds participants' data or
+server paths.
 """
 
 from __future__ import annotations

@@ -118,6 +118,19 @@ def test_a_visit_gives_the_answer_document_and_nothing_else_on_standard_output(
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_the_folder_of_one_visit_is_enough(
+    krp: Run, folder: Path, derivatives: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert krp(derivatives / "sub-01", "--bundle", folder, *GIVEN, "--json") == 0
+    assert capsys.readouterr().out.encode() == visit_answer(folder, derivatives) + b"\n"
+
+
+def test_a_session_that_is_not_there_is_named(krp: Run, folder: Path, derivatives: Path) -> None:
+    (derivatives / "sub-01" / "ses-2").mkdir()
+    assert krp(derivatives / "sub-01" / "ses-2", "--bundle", folder, *GIVEN) == 3
+    (derivatives / "sub-01" / "ses-2").rmdir()
+
+
 def test_a_person_reads_a_summary(
     krp: Run, folder: Path, derivatives: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,7 +292,7 @@ def test_a_registry_address_is_answered_by_whoever_knows_registries(
     from predictor import scorer
 
     monkeypatch.setattr(scorer, "entry_points", lambda group: [Resolver()] if group == "krp.models" else [])
-    assert krp(table, "--model", "models:/ketamine-response@champion", *GIVEN, "--json") == 0
+    assert krp(table, *GIVEN, "--json") == 0  # the champion is the default
     assert asked == ["models:/ketamine-response@champion"]
     assert json.loads(capsys.readouterr().out.splitlines()[0])["answer"]["model"]["promoted"] is True
     monkeypatch.setattr(scorer, "entry_points", lambda group: [])
