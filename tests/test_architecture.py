@@ -38,9 +38,11 @@ def test_the_predictor_stands_alone() -> None:
 
 
 def test_no_committed_file_names_a_registry_or_a_path_of_a_machine(project: Path) -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True).stdout.split("\n")
-    forbidden = [b"pypi" + b".org", b"files.python" + b"hosted", b"registry.npm" + b"js", b"/work/" + b"main", b"/root" + b"/."]
-    for name in filter(None, listed):
+    listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True).stdout
+    # In two parts, so that this file does not contain them either.
+    registries = [b"pypi" + b".org", b"files.python" + b"hosted", b"registry.npm" + b"js"]
+    forbidden = [*registries, b"/work/" + b"main", b"/root" + b"/."]
+    for name in listed.splitlines():
         path = project / name
         if path.is_file():
             content = path.read_bytes()

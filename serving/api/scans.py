@@ -1,0 +1,69 @@
+"""An answer for the scans of one visit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from predictor.model.answer import answer_bytes
+from predictor.pipeline import score_session
+from predictor.scan.session import BaselineSession
+from predictor.scan.task_description import RUN_KINDS
+from serving.covariates import CovariateValues, covariates_from_json
+from serving.dependencies import AppSettings, CurrentModel, require_form
+from serving.envelope import put_in_envelope
+from serving.model_store import LoadedModel
+from serving.multipart_form import feed_in_thread
+from serving.scan_upload import TABLE_PARTS, ScanUpload, UploadedVisit, upload_for
+from serving.schemas import Envelope, problem_responses
+
+router = APIRouter(prefix="/v1", tags=["predictions"])
+_FILE: dict[str, Any] = {"type": "string", "format": "binary"}
+_FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        **{kind: {**_FILE, "description": f"{kind} run, .nii or .nii.gz in MNI space"} for kind in RUN_KINDS},
+        **dict.fromkeys(TABLE_PARTS, _FILE),
+        "covariates": {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "null"]},
+            "description": "JSON object, value by covariate name",
+        },
+    },
+    "additionalProperties": False,
+}
+REQUEST_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": Envelope, "description": "The answer, also when it is refused or flagged"},
+    **problem_responses(400, 409, 413, 415, 422, 503),
+}
+
+
+@router.post(
+    "/scans",
+    responses=RESPONSES,
+    response_class=Response,
+    openapi_extra=REQUEST_BODY,
+    dependencies=[Depends(require_form)],
+)
+async def score_scans(request: Request, model: CurrentModel, settings: AppSettings) -> Response:
+    """Score one visit; parts in any order, any subset of the runs. Scans are read as they arrive and never stored."""
+    upload = upload_for(request.headers["content-type"], model, settings)
+    await feed_in_thread(upload.feed, request.stream())
+    answer = await asyncio.to_thread(_score, upload, model)
+    envelope = put_in_envelope(answer, model_version=model.version.version)
+    return Response(envelope.to_bytes(), media_type="application/json")
+
+
+def score_visit(session: BaselineSession, covariates: CovariateValues, model: LoadedModel) -> bytes:
+    """Return the answer's bytes for one visit."""
+    return answer_bytes(score_session(session, covariates, model.bundle, promoted=model.version.is_promoted))
+
+
+def _score(upload: ScanUpload, model: LoadedModel) -> bytes:
+    visit: UploadedVisit = upload.finish()
+    covariates = covariates_from_json(visit.fields.get("covariates"))
+    return score_visit(visit.session, covariates, model)

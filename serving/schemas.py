@@ -1,0 +1,241 @@
+"""What comes in and goes out over HTTP; converted at once, the core never sees a schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
+
+FiniteNumber = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+JsonCovariate = FiniteNumber | Annotated[StrictStr, Field(max_length=200)] | None
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PredictionRow(_Document):
+    """One visit as ready features."""
+
+    participant: Annotated[StrictStr, Field(max_length=200)] | None = Field(
+        default=None, description="Any label of yours; returned with the answer, never logged or kept."
+    )
+    features: dict[str, FiniteNumber | None] = Field(description="Value by feature name; null when missing.")
+    covariates: dict[str, JsonCovariate] = Field(default_factory=dict, description="Value by covariate name.")
+    recipe_hash: Annotated[StrictStr, Field(max_length=200)] | None = Field(
+        default=None, description="Recipe that the features were computed by, from `krp extract`."
+    )
+
+
+class PredictionRequest(_Document):
+    """Rows of features to score."""
+
+    rows: list[PredictionRow] = Field(min_length=1)
+
+
+class Interval(_Document):
+    """Prediction interval."""
+
+    level: float
+    lower: float
+    upper: float
+
+
+class Reason(_Document):
+    """Why an answer is flagged or refused."""
+
+    code: str
+    severity: Literal["flag", "refuse"]
+    detail: str
+
+
+class Outcome(BaseModel):
+    """What is predicted."""
+
+    name: str
+    unit: str
+    better: Literal["higher", "lower"]
+    response_rule: str | None = None
+
+
+class ArmPrediction(BaseModel):
+    """Expected improvement under one treatment."""
+
+    expected: float
+    interval: Interval
+    response_probability: float | None
+
+
+class Benefit(BaseModel):
+    """Difference between the arms."""
+
+    expected: float
+    interval: Interval
+    about: str
+
+
+class UncertaintySource(BaseModel):
+    """Share of the uncertainty that comes from one source."""
+
+    source: str
+    share: float
+
+
+class Contribution(BaseModel):
+    """What one named input adds to the expected improvement."""
+
+    feature: str
+    value: float | str | None
+    unit: str
+    contribution: float
+    circuit: str
+    kind: str
+    fold_sign_agreement: float | None = None
+
+
+class Explanation(BaseModel):
+    """SHAP contributions; base value plus contributions is the output."""
+
+    arm: str
+    base_value: float
+    output: float
+    additivity_error: float
+    sentence: str
+    contributions: list[Contribution]
+    by_circuit: dict[str, float]
+    by_kind: dict[str, float]
+
+
+class ModelName(BaseModel):
+    """Which model answered."""
+
+    name: str
+    digest: str
+    trained_on: int
+    promoted: bool | None = None
+
+
+class Answer(BaseModel):
+    """The answer document; the same bytes as from `krp score`."""
+
+    status: Literal["ok", "flagged", "refused"]
+    research_use_only: Literal[True]
+    reasons: list[Reason]
+    outcome: Outcome
+    arms: dict[str, ArmPrediction] | None = Field(default=None, description="Absent when refused.")
+    benefit: Benefit | None = None
+    uncertainty_sources: list[UncertaintySource] | None = None
+    explanation: Explanation | None = None
+    quality: dict[str, Any] | None = None
+    model: ModelName
+    provenance: dict[str, Any]
+
+
+class Envelope(BaseModel):
+    """One answer with what the service adds to it."""
+
+    id: str
+    created: str = Field(description="UTC, ISO 8601.")
+    model_version: str
+    answer: Answer
+
+
+class PredictionEnvelope(Envelope):
+    """One answer of /v1/predictions."""
+
+    participant: str | None
+
+
+class PredictionsReply(BaseModel):
+    """Answers in the order of the rows."""
+
+    predictions: list[PredictionEnvelope]
+
+
+class ProblemPlace(BaseModel):
+    """One of several faults of a request."""
+
+    code: str
+    where: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document: what was expected, what was found, what to do."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    where: str
+    remedy: str
+    more: str
+    errors: list[ProblemPlace] | None = Field(default=None, description="Every fault, when there are several.")
+
+
+class FeatureField(BaseModel):
+    """One input feature."""
+
+    name: str
+    unit: str
+    family: str
+    kind: str
+    circuit: str
+    description: str
+
+
+class CovariateField(BaseModel):
+    """One covariate."""
+
+    name: str
+    kind: Literal["number", "category"]
+    levels: list[str]
+    role: str
+
+
+class ModelLimits(BaseModel):
+    """What one request may hold."""
+
+    max_rows: int
+    max_json_bytes: int
+    max_upload_bytes: int
+    max_table_bytes: int
+
+
+class CurrentModel(BaseModel):
+    """The model that answers now."""
+
+    name: str
+    version: str
+    digest: str
+    promoted: bool
+    loaded_at: str
+    research_use_only: Literal[True] = True
+    outcome: Outcome
+    arms: list[str]
+    trained_on: int
+    takes_scans: bool = Field(description="False when the model was trained on ready features only.")
+    recipe_hashes: list[str]
+    features: list[FeatureField]
+    covariates: list[CovariateField]
+    card: dict[str, Any]
+    limits: ModelLimits
+
+
+class Health(BaseModel):
+    """Whether the service lives, or is ready."""
+
+    status: Literal["live", "ready"]
+
+
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "model": Problem,
+    "description": "Problem document",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI entries for the problem documents that a route may answer with."""
+    return {status: PROBLEM_RESPONSE for status in statuses}

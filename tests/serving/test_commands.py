@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from predictor.__main__ import main
+from predictor.errors import UsageError
+from serving.commands import check_is_loopback
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_addresses_are_taken(host: str) -> None:
+    check_is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.5", "example.org", ""])
+def test_other_addresses_are_refused_because_there_are_no_keys(host: str) -> None:
+    with pytest.raises(UsageError, match="loopback") as caught:
+        check_is_loopback(host)
+    assert "access keys" in caught.value.remedy
+
+
+def test_what_cannot_be_trusted_stops_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--bundle", str(tmp_path), "--port", "0"]) == 3
+    assert "bundle-damaged" in capsys.readouterr().err
+    assert main(["serve", "--host", "0.0.0.0"]) == 2
+
+
+def test_serves_says_what_to_open_and_stops_when_asked(bundle_dir: Path, sample_visit_dir: Path) -> None:
+    command = [sys.executable, "-m", "predictor", "serve", "--bundle", str(bundle_dir), "--port", "0"]
+    command += ["--sample-visit", str(sample_visit_dir)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            lines = []
+            assert process.stderr is not None
+            for line in process.stderr:
+                lines.append(line.rstrip())
+                if line.startswith("Research use only"):
+                    break
+            (address,) = [line.split()[1] for line in lines if line.startswith("Open")]
+            with httpx.Client(base_url=address, timeout=30, trust_env=False) as client:
+                assert client.get("/health/ready").status_code == 200
+            curl = "\n".join(lines)
+            assert f"{address}/v1/scans" in curl
+            assert "faces_events=@" in curl
+            assert "not promoted" in curl
+        finally:
+            process.send_signal(signal.SIGINT)
+            code = process.wait(timeout=30)
+    assert code in (0, 130)
