@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from predictor.errors import ConfigError
+from training.config import ExperimentConfig, read_experiment
+
+MINIMAL = """
+name = "trial"
+[cohort]
+features = "features.tsv"
+participants = "participants.tsv"
+include = { group = "patient" }
+[outcome]
+name = "caps5_percent_improvement"
+[tracking]
+registered_model = "ketamine-response"
+"""
+
+
+def read(folder: Path, text: str, *overrides: str) -> ExperimentConfig:
+    path = folder / "experiment.toml"
+    path.write_text(text)
+    return read_experiment(path, overrides=overrides)
+
+
+def test_the_shipped_experiments_can_be_read(project: Path) -> None:
+    for name in ("baseline_prediction.toml", "rpn_bochum.toml"):
+        assert read_experiment(project / "experiments" / name).model.primary == "elastic_net"
+
+
+def test_a_minimal_file_gets_the_defaults(tmp_path: Path) -> None:
+    config = read(tmp_path, MINIMAL)
+    assert config.model.primary == "elastic_net"
+    assert config.validation.scheme == "repeated_kfold"
+    assert config.cohort.include == {"group": "patient"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("[tracking]", "[tracking]\nregistred = 1"), "registred"),
+        (('name = "trial"', 'name = "trial"\nprimary = "ridge"'), "primary"),
+        (('participants = "participants.tsv"', ""), "participants"),
+        (('features = "features.tsv"', "features = 3"), "features"),
+        (("[tracking]", "[validation]\nn_folds = 1\n[tracking]"), "n_folds"),
+        (("[tracking]", "[validation]\nn_folds = true\n[tracking]"), "n_folds"),
+        (("[tracking]", '[validation]\nscheme = "loo"\n[tracking]'), "scheme"),
+        (("[tracking]", "[covariates]\ninteractions = true\n[tracking]"), "arm"),
+        (("[tracking]", "[model]\nl1_ratios = [0.5, 2.0]\n[tracking]"), "l1_ratios"),
+        (('name = "caps5_percent_improvement"', 'column = "pain"'), "unit"),
+        (('name = "caps5_percent_improvement"', 'column = "pain"\nname = "x"'), "not both"),
+        (("[tracking]", "cohort = 3\n[tracking]"), "cohort"),
+        (("[cohort]", "[cohort"), "TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, change: tuple[str, str], named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, MINIMAL.replace(*change, 1))
+    assert named in f"{caught.value} {caught.value.where}"
+
+
+def test_values_set_on_the_command_line_win_and_are_part_of_the_digest(tmp_path: Path) -> None:
+    plain = read(tmp_path, MINIMAL)
+    changed = read(
+        tmp_path,
+        MINIMAL,
+        "cohort.features=elsewhere/f.tsv",
+        "validation.n_permutations=0",
+        'model.candidates=["ridge"]',
+    )
+    assert changed.cohort.features == "elsewhere/f.tsv"
+    assert changed.validation.n_permutations == 0
+    assert changed.model.candidates == ("ridge",)
+    assert changed.digest != plain.digest
+    assert "# --set validation.n_permutations=0" in changed.source
+
+
+def test_a_nonsensical_override_is_refused(tmp_path: Path) -> None:
+    for override in ("features", "a.b.c=1", "=3", "name.x=1"):
+        with pytest.raises(ConfigError):
+            read(tmp_path, MINIMAL, override)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_experiment(tmp_path / "nothing.toml")

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictor.errors import (
+    DuplicateParticipantError,
+    PredictorError,
+    RowMismatchError,
+    SessionError,
+    TableError,
+)
+from predictor.features.extraction import extract_features
+from predictor.features.feature_vector import FeatureDefinition
+from predictor.features.recipe import Recipe, region_table_recipe
+from predictor.scan.region_signals import RegionRecording
+from predictor.scan.session import BaselineSession, build_run
+from training.feature_table import (
+    FeatureTable,
+    extract_cohort,
+    gather_table,
+    read_feature_table,
+    result_path,
+    write_atomically,
+)
+
+REGIONS = ("amygdala_L", "amygdala_R", "vmPFC", "dACC")
+RECIPE = region_table_recipe(REGIONS)
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """Visit out of thin air; an odd seed is a visit that cannot be read."""
+
+    participant_id: str
+    seed: int
+    session_id: str | None = None
+
+    def read(self, recipe: Recipe) -> BaselineSession:
+        if self.seed % 2:
+            raise RowMismatchError(198, 200, where="rest_confounds")
+        bold = 100 + np.random.default_rng(self.seed).standard_normal((80, 4))
+        unknown = np.full(4, np.nan)
+        recording = RegionRecording(
+            REGIONS, bold, unknown, unknown, np.empty((80, 0), np.float32), None, "table", f"sha256:{self.seed}"
+        )
+        run = build_run(
+            "rest", recording, confounds_tsv=None, confounds_sidecar=None, sidecar=None, events_tsv=None,
+            tasks=recipe.tasks,
+        )  # fmt: skip
+        return BaselineSession((run,))
+
+
+VISITS = tuple(_Visit(f"sub-{number:02d}", 2 * number) for number in range(1, 5))
+
+
+def test_gathered_floats_are_exactly_the_extracted_ones(tmp_path: Path) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    table = gather_table(tmp_path)
+    for visit in VISITS:
+        vector = extract_features(visit.read(RECIPE), RECIPE)
+        assert np.array_equal(table.values.loc[visit.participant_id].to_numpy(), vector.values)
+    assert tuple(table.values) == vector.names
+    assert table.definitions == vector.definitions
+    assert table.recipe == RECIPE
+    assert set(table.recipe_hashes) == {RECIPE.recipe_hash}
+    assert list(table.quality.index) == list(table.values.index)
+
+
+def test_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
+    for n_jobs in (1, 2):
+        extract_cohort(VISITS, RECIPE, tmp_path / str(n_jobs), n_jobs=n_jobs)
+        gather_table(tmp_path / str(n_jobs))
+    one, two = (
+        {path.name: path.read_bytes() for path in (tmp_path / n_jobs).rglob("*") if path.is_file()}
+        for n_jobs in ("1", "2")
+    )
+    assert one == two
+    assert len(one) == 4 + 5
+
+
+def test_what_is_done_is_skipped_unless_recipe_or_wish_say_otherwise(tmp_path: Path) -> None:
+    assert len(extract_cohort(VISITS[:2], RECIPE, tmp_path, n_jobs=1).extracted) == 2
+    again = extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    assert again.skipped == ("sub-01", "sub-02")
+    assert again.extracted == ("sub-03", "sub-04")
+    assert len(extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1, force=True).extracted) == 4
+    other = replace(RECIPE, families=("rest_fisher_z",))
+    assert len(extract_cohort(VISITS, other, tmp_path, n_jobs=1).extracted) == 4
+
+
+def test_half_written_result_is_computed_again(tmp_path: Path) -> None:
+    extract_cohort(VISITS[:1], RECIPE, tmp_path, n_jobs=1)
+    path = result_path(tmp_path, "sub-01")
+    path.write_text(path.read_text()[:100])
+    assert extract_cohort(VISITS[:1], RECIPE, tmp_path, n_jobs=1).extracted == ("sub-01",)
+    assert json.loads(path.read_text())["participant_id"] == "sub-01"
+
+
+def test_visit_that_fails_is_named_and_stops_nobody(tmp_path: Path) -> None:
+    visits = (_Visit("sub-01", 2), _Visit("sub-02", 3), _Visit("sub-03", 4))
+    summary = extract_cohort(visits, RECIPE, tmp_path, n_jobs=2)
+    assert summary.extracted == ("sub-01", "sub-03")
+    (failure,) = summary.failed
+    assert (failure.participant_id, failure.code) == ("sub-02", "confounds-row-mismatch")
+    error = failure.as_error()
+    assert error.code == "confounds-row-mismatch"
+    assert error.where == "sub-02, rest_confounds"
+    assert "dummy scans" in error.remedy
+    assert PredictorError.code == "predictor-error"
+    assert list(gather_table(tmp_path).values.index) == ["sub-01", "sub-03"]
+
+
+def test_failed_visit_leaves_no_result_of_an_earlier_time(tmp_path: Path) -> None:
+    extract_cohort([_Visit("sub-01", 2)], RECIPE, tmp_path, n_jobs=1)
+    extract_cohort([_Visit("sub-01", 3)], RECIPE, tmp_path, n_jobs=1, force=True)
+    assert not result_path(tmp_path, "sub-01").exists()
+
+
+def test_results_of_two_recipes_make_no_table(tmp_path: Path) -> None:
+    extract_cohort(VISITS[:2], RECIPE, tmp_path, n_jobs=1)
+    extract_cohort(VISITS[2:], replace(RECIPE, families=("rest_fisher_z",)), tmp_path, n_jobs=1)
+    with pytest.raises(TableError, match=r"another recipe than recipe\.json: sub-01, sub-02"):
+        gather_table(tmp_path)
+
+
+def test_nothing_to_gather_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SessionError, match="found none"):
+        gather_table(tmp_path)
+
+
+def test_missing_features_are_missing_with_their_reason_on_disk(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, minimum_volumes=500)
+    extract_cohort(VISITS[:1], recipe, tmp_path, n_jobs=1)
+    assert gather_table(tmp_path).values.isna().all().all()
+    document = json.loads(result_path(tmp_path, "sub-01").read_text())
+    assert all("500 are needed" in reason for reason in document["missing_reasons"].values())
+    assert len(document["missing_reasons"]) == len(document["values"]) == 6
+
+
+def test_ready_table_has_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "ready.csv").write_text("participant_id,rest_fisher_z__a__b\nsub-1,0.25\nsub-2,n/a\n")
+    table = read_feature_table(tmp_path / "ready.csv")
+    assert table.recipe is None
+    assert table.recipe_hashes.isna().all()
+    assert table.values["rest_fisher_z__a__b"].tolist()[0] == 0.25
+
+
+def test_folder_of_matrices_is_a_table_too(tmp_path: Path) -> None:
+    for name, value in (("sub-1", 0.5), ("sub-2", 0.25)):
+        (tmp_path / f"{name}.csv").write_text(f"a,b\n1,{value}\n{value},1\n")
+    assert read_feature_table(tmp_path).values["ready__a__b"].tolist() == [0.5, 0.25]
+
+
+def test_digest_follows_the_numbers(tmp_path: Path) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    digest = gather_table(tmp_path).digest
+    assert digest == read_feature_table(tmp_path).digest
+    extract_cohort([_Visit("sub-01", 20)], RECIPE, tmp_path, n_jobs=1, force=True)
+    assert gather_table(tmp_path).digest != digest
+
+
+def test_damaged_side_cars_are_named(tmp_path: Path) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    gather_table(tmp_path)
+    (tmp_path / "features.json").write_text("{")
+    with pytest.raises(TableError) as caught:
+        read_feature_table(tmp_path / "features.tsv")
+    assert caught.value.where == "features.json"
+
+
+def test_table_of_someone_twice_cannot_be_built() -> None:
+    index = pd.Index(["sub-1", "sub-1"], name="participant_id")
+    definition = FeatureDefinition("x", "", "ready", "ready", "", "")
+    values, hashes = pd.DataFrame({"x": [1.0, 2.0]}, index=index), pd.Series(None, index=index, dtype=object)
+    with pytest.raises(DuplicateParticipantError):
+        FeatureTable(values, (definition,), None, hashes, pd.DataFrame(index=index), "sha256:0")
+
+
+def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        write_atomically(path, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+    assert path.read_text() == "old"

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from predictor.model.bundle import ModelBundle, load_bundle, save_bundle
+from training.config import ExperimentConfig
+from training.evaluation.nested_cv import cross_validate
+from training.experiment import make_estimators
+from training.final_model import build_bundle, bundle_partition
+from training.training_table import TrainingTable
+
+
+@pytest.fixture(scope="module")
+def bundle(training_table: TrainingTable, config: ExperimentConfig) -> ModelBundle:
+    return build_bundle(make_estimators(training_table, config)["elastic_net"], training_table, config, card={})
+
+
+def test_the_bundles_model_predicts_as_the_tuned_estimator_on_everyone(
+    bundle: ModelBundle, training_table: TrainingTable, config: ExperimentConfig
+) -> None:
+    fitted = make_estimators(training_table, config)["elastic_net"]
+    expected = fitted.fit(training_table.model_inputs, training_table.outcome).predict(training_table.model_inputs)
+    raw = fitted.pipeline_.named_steps["design"].raw_inputs(training_table.model_inputs)
+    arms = [bundle.arms.index(arm) for arm in training_table.arms or []]
+    assert bundle.model.predict(raw)[np.arange(len(arms)), arms] == pytest.approx(expected, abs=1e-9)
+
+
+def test_residuals_are_those_of_nested_cross_validation_on_the_bundles_folds(
+    bundle: ModelBundle, training_table: TrainingTable, config: ExperimentConfig
+) -> None:
+    folds = bundle_partition(training_table, config)
+    estimator = make_estimators(training_table, config)["elastic_net"]
+    predicted = cross_validate(estimator, training_table.model_inputs, training_table.outcome, folds[np.newaxis])
+    assert np.array_equal(bundle.out_of_fold.fold_index, folds)
+    assert bundle.out_of_fold.prediction == pytest.approx(predicted.prediction[0], abs=1e-9)
+    assert bundle.out_of_fold.residual == pytest.approx(training_table.outcome - predicted.prediction[0], abs=1e-9)
+
+
+def test_it_finds_the_planted_feature_in_the_treated_arm_only(bundle: ModelBundle) -> None:
+    ketamine, midazolam = bundle.model.coefficients[:, 0]
+    assert bundle.arms == ("ketamine", "midazolam")
+    assert ketamine < -8
+    assert abs(midazolam) < 5
+
+
+def test_bootstrap_models_scatter_around_the_full_model(
+    bundle: ModelBundle, training_table: TrainingTable
+) -> None:
+    person = training_table.model_inputs.iloc[0]
+    raw = np.array([*person[list(bundle.feature_names)], person["caps5_total_baseline"], float(person["site"] == "a")])
+    draws = bundle.bootstrap_models.predict(raw.astype(float))
+    assert draws.shape == (8, 2)
+    assert (draws.std(axis=0) > 0).all()
+    assert np.abs(draws.mean(axis=0) - bundle.model.predict(raw.astype(float)[np.newaxis])[0]).max() < 6
+
+
+def test_the_same_seed_gives_the_same_bytes(
+    bundle: ModelBundle, training_table: TrainingTable, config: ExperimentConfig, tmp_path: Path
+) -> None:
+    again = build_bundle(make_estimators(training_table, config)["elastic_net"], training_table, config, card={})
+    assert save_bundle(bundle, tmp_path / "one") == save_bundle(again, tmp_path / "two")
+    assert load_bundle(tmp_path / "one").recipe_hashes == ("sha256:" + "a" * 64,)
+
+
+def test_leave_one_out_experiments_get_a_k_fold_partition_for_their_intervals(
+    training_table: TrainingTable, config: ExperimentConfig
+) -> None:
+    leave_one_out = replace(config, validation=replace(config.validation, scheme="leave_one_out"))
+    assert len(np.unique(bundle_partition(training_table, leave_one_out))) == 5

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictor.errors import (
+    ConfigError,
+    DuplicateParticipantError,
+    MissingColumnError,
+    OutcomeConstantError,
+    OutcomeMissingError,
+    PredictorError,
+    TableError,
+    TrainingError,
+    UnknownParticipantError,
+)
+from training.config import CohortConfig, CovariatesConfig, ExperimentConfig, OutcomeConfig, TrackingConfig
+from training.training_table import read_training_table
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
+
+
+def write_cohort(folder: Path, *, people: Change = lambda table: table, features: Change = lambda table: table) -> None:
+    """Twelve patients and two controls at two sites, one patient without features."""
+    rng = np.random.default_rng(2)
+    names = [f"sub-{number:02d}" for number in range(14)]
+    known = pd.DataFrame(
+        {
+            "participant_id": names,
+            "group": ["patient"] * 12 + ["control"] * 2,
+            "arm": ["midazolam", "ketamine"] * 6 + ["n/a"] * 2,
+            "site": ["1", "2"] * 7,
+            "age": rng.integers(20, 60, 14),
+            "caps5_total_baseline": rng.integers(30, 60, 14),
+            "caps5_total_followup": [*rng.integers(5, 30, 12), "n/a", "n/a"],
+        }
+    )
+    values = pd.DataFrame(rng.standard_normal((14, 3)), columns=["a", "b", "c"])
+    values.insert(0, "participant_id", names)
+    people(known).to_csv(folder / "participants.tsv", sep="\t", index=False, na_rep="n/a")
+    features(values.drop(index=3)).to_csv(folder / "features.tsv", sep="\t", index=False, na_rep="n/a")
+
+
+def config_of(folder: Path) -> ExperimentConfig:
+    return ExperimentConfig(
+        name="test",
+        cohort=CohortConfig(str(folder / "features.tsv"), str(folder / "participants.tsv")),
+        outcome=OutcomeConfig(name="caps5_percent_improvement"),
+        covariates=CovariatesConfig(
+            arm="arm", treatment="midazolam", clinical=("caps5_total_baseline",), site="site", demographic=("age",)
+        ),
+        tracking=TrackingConfig("model"),
+    )
+
+
+def test_rows_of_all_parts_are_the_same_people(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    table = read_training_table(config_of(tmp_path))
+    people = pd.read_csv(tmp_path / "participants.tsv", sep="\t", index_col=0).loc[table.inputs.index]
+    expected = 100 * (1 - people["caps5_total_followup"].astype(float) / people["caps5_total_baseline"])
+    features = pd.read_csv(tmp_path / "features.tsv", sep="\t", index_col=0).loc[table.inputs.index]
+    assert table.outcome == pytest.approx(expected.to_numpy())
+    assert table.inputs[["a", "b", "c"]].to_numpy() == pytest.approx(features.to_numpy())
+    assert list(table.inputs["arm"]) == list(people["arm"])
+    assert list(table.model_inputs.columns) == ["a", "b", "c", "arm", "caps5_total_baseline", "site"]
+
+
+def test_controls_are_not_trained_on_and_who_lacks_features_is_named(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    table = read_training_table(config_of(tmp_path))
+    assert len(table.outcome) == 11
+    assert not {"sub-12", "sub-13"} & set(table.inputs.index)
+    assert table.left_out == ("sub-03",)
+
+
+def test_the_named_treatment_is_the_first_arm(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    arm = read_training_table(config_of(tmp_path)).covariates[0]
+    assert (arm.role, arm.levels) == ("arm", ("midazolam", "ketamine"))
+
+
+def test_strata_are_arm_and_site_and_numbered_sites_stay_readable(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    table = read_training_table(config_of(tmp_path))
+    assert table.strata is not None
+    assert set(table.strata) == {"midazolam / 1", "ketamine / 2"}
+
+
+def test_filters_choose_people(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    config = config_of(tmp_path)
+    chosen = replace(config, cohort=replace(config.cohort, include={"site": 2}), covariates=CovariatesConfig())
+    assert len(read_training_table(chosen).outcome) == 5
+
+
+def test_visits_that_the_quality_check_refuses_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import training_table
+
+    write_cohort(tmp_path)
+    read = training_table.read_feature_table
+
+    def read_with_quality(path: Path) -> object:
+        table = read(path)
+        status = ["refused" if name == "sub-05" else "ok" for name in table.values.index]
+        return replace(table, quality=pd.DataFrame({"status": status}, index=table.values.index))
+
+    monkeypatch.setattr(training_table, "read_feature_table", read_with_quality)
+    assert set(read_training_table(config_of(tmp_path)).left_out) == {"sub-03", "sub-05"}
+
+
+def at(column: str, row: int, value: object) -> Change:
+    def change(table: pd.DataFrame) -> pd.DataFrame:
+        table = table.astype({column: object})
+        table.loc[row, column] = value
+        return table
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("people", "features", "error", "named"),
+    [
+        (at("arm", 5, "n/a"), None, TableError, "arm is missing for 1 of 11 participants: sub-05"),
+        (at("caps5_total_baseline", 5, "n/a"), None, OutcomeMissingError, "sub-05"),
+        (at("age", 5, "n/a"), None, TableError, "age is missing for 1 of 11 participants: sub-05"),
+        (at("caps5_total_followup", 4, "n/a"), None, OutcomeMissingError, "sub-04"),
+        (at("participant_id", 4, "sub-05"), None, DuplicateParticipantError, "sub-05"),
+        (lambda t: t.drop(columns="site"), None, MissingColumnError, "site"),
+        (lambda t: t.assign(caps5_total_followup=10, caps5_total_baseline=40), None, OutcomeConstantError, "same"),
+        (lambda t: t.assign(group="control"), None, TrainingError, "no participant passes"),
+        (None, lambda t: t.assign(b=np.nan), TrainingError, "1 of 3 features have no value for any participant: b"),
+        (None, lambda t: t.assign(participant_id="x-" + t["participant_id"]), UnknownParticipantError, "none of"),
+        (None, lambda t: pd.concat([t, t.tail(1)]), DuplicateParticipantError, "sub-13"),
+    ],
+)
+def test_what_cannot_carry_an_experiment_is_a_named_error(
+    tmp_path: Path, people: Change | None, features: Change | None, error: type[PredictorError], named: str
+) -> None:
+    write_cohort(tmp_path, people=people or (lambda table: table), features=features or (lambda table: table))
+    with pytest.raises(error) as caught:
+        read_training_table(config_of(tmp_path))
+    assert named in str(caught.value)
+
+
+def test_unknown_families_and_treatments_are_named(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    config = config_of(tmp_path)
+    families = replace(config, features=replace(config.features, families=("gppi_faces",)))
+    with pytest.raises(ConfigError, match="no family gppi_faces"):
+        read_training_table(families)
+    with pytest.raises(ConfigError, match="placebo"):
+        read_training_table(replace(config, covariates=replace(config.covariates, treatment="placebo")))

@@ -1,0 +1,23 @@
+"""What every cohort reader hands out: a visit that can be read when its turn comes, in another process if need be."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from predictor.features.recipe import Recipe
+from predictor.scan.session import BaselineSession
+
+
+class CohortVisit(Protocol):
+    """One person's baseline visit, not read yet."""
+
+    @property
+    def participant_id(self) -> str:
+        """The person, "sub-01"."""
+
+    @property
+    def session_id(self) -> str | None:
+        """The visit, "ses-baseline"; None where the tree has no sessions."""
+
+    def read(self, recipe: Recipe) -> BaselineSession:
+        """Read the signals that the recipe needs; raises PredictorError if they cannot be used."""

@@ -1,0 +1,82 @@
+"""`krp train` and `krp promote`, beside the commands that make cohorts and features."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from predictor.console import emit, say
+from training.cohort_commands import add_extract, add_simulate
+
+
+def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the training commands to the command line."""
+    add_simulate(subparsers)
+    add_extract(subparsers)
+    _add_train(subparsers)
+    _add_promote(subparsers)
+
+
+def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "train",
+        help="train and judge all models of an experiment file, and register the primary one",
+        description=(
+            "Cross-validates the experiment's models and baselines on the same folds, tests the primary model against "
+            "permuted outcomes, proves that held-out people do not reach the fit, logs everything in MLflow, and "
+            "registers the primary model as a candidate. Only `krp promote` makes it champion."
+        ),
+    )
+    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml", help="for example experiments/*.toml")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--jobs", type=int, default=None, metavar="N", help="processes (default: all cores)")
+    parser.set_defaults(run=_train)
+
+
+def _add_promote(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "promote",
+        help="put a registered model through the gate and, if it passes, make it champion",
+        description=(
+            "Verifies the registered bundle, prints the six checks of the promotion gate with their numbers, and "
+            "moves the alias `champion` only if all pass (exit code 4 otherwise). The decision is logged either way."
+        ),
+    )
+    parser.add_argument(
+        "model", metavar="MODEL/VERSION", help="e.g. ketamine-response/1 or ketamine-response/candidate"
+    )
+    parser.add_argument(
+        "--store", type=Path, default=Path("mlruns"), help="folder of the MLflow store (default: mlruns)"
+    )
+    parser.set_defaults(run=_promote)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    # Imported here, so that `krp --help` does not wait for mlflow and scikit-learn.
+    from training.config import read_experiment
+    from training.experiment import run_experiment
+    from training.report.result_table import result_lines
+
+    config = read_experiment(arguments.experiment, overrides=arguments.overrides)
+    result = run_experiment(config, n_jobs=arguments.jobs)
+    for line in result_lines(result):
+        emit(line)
+    say(f"trained in {result.seconds:.0f} s; next: krp promote {result.registered.name}/{result.registered.version}")
+    return 0
+
+
+def _promote(arguments: argparse.Namespace) -> int:
+    from training.registry import decide, examine
+    from training.tracking import open_store
+
+    store = open_store(arguments.store)
+    promotion = examine(arguments.model, store=store)
+    for check in promotion.checks:
+        emit(f"  {check.line()}")
+    decide(promotion, store=store)
+    n_checks = len(promotion.checks)
+    emit(f"{promotion.name} v{promotion.version} -> champion (gate passed: {n_checks} of {n_checks})")
+    return 0

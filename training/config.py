@@ -1,0 +1,247 @@
+"""One experiment, one TOML file: which cohort, which outcome, which models, and how they are judged.
+
+The primary model is named in the file, before anything is fitted; the file is logged whole with the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from predictor.errors import ConfigError
+
+Section = TypeVar("Section")
+InnerFolds = int | Literal["leave_one_out"]
+
+
+@dataclass(frozen=True, slots=True)
+class CohortConfig:
+    """Where the cohort stands. Paths are relative to the folder in which `krp` is called."""
+
+    features: str  # features.tsv that `krp extract ... group` wrote, or a table of ready features
+    participants: str  # participants.tsv
+    include: Mapping[str, object] = field(default_factory=dict)  # column -> value, or list of values, to keep
+    exclude_missing_outcome: bool = False  # true: leave people without an outcome out, on purpose
+    name: str = ""  # how card and runs call the cohort; the experiment's name unless given
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeConfig:
+    """A registered outcome by name, or a column of participants.tsv with what its numbers mean."""
+
+    name: str = ""
+    column: str = ""
+    unit: str = ""
+    better: Literal["higher", "lower"] = "higher"
+    response_threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.name) == bool(self.column):
+            raise ConfigError("[outcome] needs either `name` (a registered outcome) or `column`, not both.")
+        if self.column and not self.unit:
+            raise ConfigError("[outcome] names a column, so it needs `unit` too.", where="[outcome] unit")
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesConfig:
+    """Families of features that the models use; empty means all but the quality measures."""
+
+    families: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CovariatesConfig:
+    """Columns of participants.tsv by role.
+
+    Arm, clinical columns and site (as indicators) enter the models unpenalised: features must add to them.
+    Demographic columns and motion serve baselines only.
+    """
+
+    arm: str | None = None
+    treatment: str | None = None  # the arm of interest, named first in every answer; else the first by alphabet
+    clinical: tuple[str, ...] = ()
+    site: str | None = None
+    demographic: tuple[str, ...] = ()
+    motion: tuple[str, ...] = ()  # where the feature table carries no quality measures
+    interactions: bool = False  # arm x feature
+
+    def __post_init__(self) -> None:
+        if self.interactions and self.arm is None:
+            raise ConfigError("interactions are arm x feature, but no arm column is named.", where="[covariates]")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """The primary model, named before fitting, and candidates that are reported but never promoted."""
+
+    primary: str = "elastic_net"
+    candidates: tuple[str, ...] = ()
+    l1_ratios: tuple[float, ...] = (0.2, 0.8)
+    n_alphas: int = 20
+    smallest_alpha_fraction: float = 0.05
+
+    def __post_init__(self) -> None:
+        _require(all(0 < ratio <= 1 for ratio in self.l1_ratios), "[model] l1_ratios", "numbers in (0, 1]")
+        _require(self.n_alphas >= 2, "[model] n_alphas", "2 or more")
+        _require(0 < self.smallest_alpha_fraction < 1, "[model] smallest_alpha_fraction", "a number in (0, 1)")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationConfig:
+    """How the models are judged."""
+
+    scheme: Literal["repeated_kfold", "leave_one_out"] = "repeated_kfold"
+    n_folds: int = 10
+    n_repeats: int = 2
+    inner_folds: InnerFolds = 5
+    n_permutations: int = 99
+    n_bootstrap_models: int = 100
+    seed: int = 20210401
+
+    def __post_init__(self) -> None:
+        _require(self.n_folds >= 2, "[validation] n_folds", "2 or more")
+        _require(self.n_repeats >= 1, "[validation] n_repeats", "1 or more")
+        inner = self.inner_folds
+        _require(inner == "leave_one_out" or inner >= 2, "[validation] inner_folds", "2 or more")
+        _require(self.n_permutations >= 0, "[validation] n_permutations", "0 or more")
+        _require(self.n_bootstrap_models >= 2, "[validation] n_bootstrap_models", "2 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingConfig:
+    """Under which name the primary is registered in MLflow."""
+
+    registered_model: str
+    store: str = "mlruns"
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentConfig:
+    """A whole experiment; `digest` is of the file as read, with what was set on the command line."""
+
+    name: str
+    cohort: CohortConfig
+    outcome: OutcomeConfig
+    tracking: TrackingConfig
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    covariates: CovariatesConfig = field(default_factory=CovariatesConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    source: str = ""  # the file's text, then one comment line per value set on the command line
+
+    @property
+    def digest(self) -> str:
+        """Digest of what was read, "sha256:..."."""
+        return "sha256:" + hashlib.sha256(self.source.encode()).hexdigest()
+
+
+def read_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentConfig:
+    """Read an experiment file.
+
+    Parameters
+    ----------
+    path
+        TOML file.
+    overrides
+        `section.key=value` each, value in TOML (text may go without quotes); they win over the file.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, an entry is missing, unknown, or of the wrong type; the entry is named.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("the experiment file cannot be read.", where=path.name) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the experiment file is not TOML: {error}.", where=path.name) from error
+    for override in overrides:
+        _apply_override(document, override)
+    source = text + "".join(f"# --set {override}\n" for override in overrides)
+    if "source" in document:
+        raise ConfigError("unknown entries: source.", where=path.name)
+    return _build(ExperimentConfig, {**document, "source": source}, where="")
+
+
+def _apply_override(document: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    *sections, key = [part.strip() for part in name.split(".")]
+    if not separator or not key or len(sections) > 1:
+        raise ConfigError(f"expected section.key=value, got {override!r}.", where="--set")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    target = document.setdefault(sections[0], {}) if sections else document
+    if not isinstance(target, dict):
+        raise ConfigError(f"{sections[0]} is no section.", where="--set")
+    target[key] = value
+
+
+def _build(kind: type[Section], values: Mapping[str, Any], *, where: str) -> Section:
+    """Record of `kind` from a TOML table; unknown, missing and mistyped entries are named."""
+    known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
+    label = f"[{where}]" if where else "top level"
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"unknown entries: {', '.join(unknown)}; known are {', '.join(sorted(known))}.", where=label)
+    missing = [n for n, f in known.items() if n not in values and f.default is MISSING and f.default_factory is MISSING]
+    if missing:
+        raise ConfigError(f"missing entries: {', '.join(missing)}.", where=label)
+    types = get_type_hints(kind)
+    return kind(**{name: _convert(value, types[name], where=where, name=name) for name, value in values.items()})
+
+
+def _convert(value: Any, kind: Any, *, where: str, name: str) -> Any:
+    """Return the value in the type that the record declares."""
+    place = f"[{where}] {name}" if where else name
+    if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
+        if not isinstance(value, dict):
+            raise ConfigError(f"expected a section, got {value!r}.", where=place)
+        return _build(kind, value, where=name)
+    if not _fits(value, kind):
+        raise ConfigError(f"expected {_in_words(kind)}, got {value!r}.", where=place)
+    if get_origin(kind) is tuple:
+        item = get_args(kind)[0]
+        return tuple(float(one) if item is float else one for one in value)
+    return float(value) if kind is float else value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return any(_fits(value, option) for option in get_args(kind))
+    if origin is Literal:
+        return value in get_args(kind) and not isinstance(value, bool)
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(one, get_args(kind)[0]) for one in value)
+    if origin is not None:  # Mapping
+        return isinstance(value, dict)
+    if kind in (int, float):
+        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _in_words(kind: Any) -> str:
+    """Return what a TOML author would call the type."""
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(_in_words(option) for option in get_args(kind) if option is not NoneType)
+    if origin is Literal:
+        return " or ".join(repr(option) for option in get_args(kind))
+    if origin is tuple:
+        return f"a list of {_in_words(get_args(kind)[0])}"
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return names.get(kind, "a table")
+
+
+def _require(is_met: bool, place: str, expected: str) -> None:
+    if not is_met:
+        raise ConfigError(f"{place} is outside what is possible; expected {expected}.", where=place)

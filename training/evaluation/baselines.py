@@ -1,0 +1,71 @@
+"""What any useful model must beat, on the same folds: least squares on little, without the brain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
+
+from predictor.model.outcome_definition import Covariate
+from predictor.model.response_design import ResponseDesign
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A simple model, and what it knows."""
+
+    name: str
+    estimator: Any  # unfitted scikit-learn regressor
+    columns: tuple[str, ...]  # input columns it reads
+
+
+def make_baselines(
+    inputs: pd.DataFrame, *, covariates: Sequence[Covariate], motion_columns: Sequence[str]
+) -> tuple[Baseline, ...]:
+    """All baselines whose columns exist and vary.
+
+    Parameters
+    ----------
+    inputs
+        One row per participant; holds the columns of all covariates and `motion_columns`.
+    covariates
+        Everything known besides the scan, with roles.
+    motion_columns
+        Mean framewise displacement, one column per run.
+
+    Returns
+    -------
+    tuple of Baseline
+        "constant" first; then "arm only", "clinical only", "arm + clinical", "motion only", "site only",
+        "age/sex only".
+    """
+    telling = [covariate for covariate in covariates if inputs[covariate.name].nunique() > 1]
+    by_role = {role: tuple(c for c in telling if c.role == role) for role in ("arm", "clinical", "site", "demographic")}
+    candidates = {
+        "arm only": by_role["arm"],
+        "clinical only": by_role["clinical"],
+        "arm + clinical": by_role["arm"] + by_role["clinical"] if by_role["arm"] and by_role["clinical"] else (),
+        "site only": by_role["site"],
+        "age/sex only": by_role["demographic"],
+    }
+    baselines = [Baseline("constant", DummyRegressor(), ())]
+    baselines += [_of_covariates(name, chosen) for name, chosen in candidates.items() if chosen]
+    motion = tuple(column for column in motion_columns if inputs[column].nunique() > 1)
+    if motion:
+        design = ResponseDesign(features=motion, arm_interactions=False)
+        baselines.append(Baseline("motion only", _least_squares(design), motion))
+    return tuple(baselines)
+
+
+def _of_covariates(name: str, covariates: tuple[Covariate, ...]) -> Baseline:
+    design = ResponseDesign(covariates=covariates, features=(), arm_interactions=False)
+    return Baseline(name, _least_squares(design), tuple(covariate.name for covariate in covariates))
+
+
+def _least_squares(design: ResponseDesign) -> Pipeline:
+    return Pipeline([("design", design), ("model", LinearRegression())])

@@ -1,0 +1,105 @@
+"""What a reader must know about a model before using its numbers; part of the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from training.config import ExperimentConfig
+from training.evaluation.metrics import Metrics, PairedComparison
+from training.evaluation.permutation import PermutationTest
+from training.training_table import TrainingTable
+
+INTENDED_USE = "Research on predicting improvement from a baseline visit, in people like those of the training cohort."
+NOT_FOR = (
+    "Decisions about the treatment of a person.",
+    "People outside the range of the training cohort, or scanned and preprocessed otherwise.",
+    "Conclusions about what causes improvement.",
+)
+# Below about this many people, error bars of cross-validation exceed 10 points of accuracy (Varoquaux 2018).
+SMALL_COHORT = 100
+
+
+def make_card(
+    table: TrainingTable,
+    config: ExperimentConfig,
+    *,
+    metrics: Metrics,
+    comparisons: Mapping[str, PairedComparison],
+    permutation: PermutationTest | None,
+) -> dict[str, Any]:
+    """Model card as a JSON-able document; numbers are out of fold."""
+    return {
+        "intended_use": INTENDED_USE,
+        "not_for": list(NOT_FOR),
+        "research_use_only": True,
+        "outcome": table.outcome_definition.document(),
+        "cohort": config.cohort.name or config.name,
+        "n_participants": len(table.outcome),
+        "n_left_out": len(table.left_out),
+        "n_per_arm": _counts(table),
+        "n_features": len(table.definitions),
+        "feature_families": sorted({definition.family for definition in table.definitions}),
+        "covariates": [covariate.name for covariate in table.covariates],
+        "model": config.model.primary,
+        "validation": _validation(config),
+        "metrics": asdict(metrics),
+        "comparisons": {name: asdict(comparison) for name, comparison in comparisons.items()},
+        "permutation": permutation_document(permutation),
+        "limits": limits(table, config, metrics=metrics, comparisons=comparisons, permutation=permutation),
+    }
+
+
+def permutation_document(test: PermutationTest | None) -> dict[str, Any]:
+    """Return the permutation test in numbers, or that there was none."""
+    if test is None:
+        return {"p_value": None, "n_permutations": 0, "null_hypothesis": "not tested"}
+    return {
+        "p_value": test.p_value,
+        "n_permutations": len(test.null_r2),
+        "observed_r2": test.observed_r2,
+        "null_r2_mean": float(test.null_r2.mean()),
+        "null_hypothesis": test.null_hypothesis,
+    }
+
+
+def limits(
+    table: TrainingTable,
+    config: ExperimentConfig,
+    *,
+    metrics: Metrics,
+    comparisons: Mapping[str, PairedComparison],
+    permutation: PermutationTest | None,
+) -> list[str]:
+    """Sentences on what the numbers do not carry, from the numbers themselves."""
+    n_people = len(table.outcome)
+    found = [f"Judged by cross-validation within {n_people} people; not validated in another cohort."]
+    if n_people < SMALL_COHORT:
+        found.append(f"{n_people} people are few: another sample of this size could give a quite different R2.")
+    if metrics.r2_interval.lower <= 0:
+        found.append("The interval of R2 includes 0: it may predict no better than the mean.")
+    unbeaten = [name for name, comparison in comparisons.items() if comparison.corrected_interval.lower <= 0]
+    if unbeaten:
+        found.append(f"Not shown to be better than: {', '.join(unbeaten)}.")
+    if permutation is None:
+        found.append("Chance level was not tested by permutation.")
+    elif permutation.p_value >= 0.05:
+        found.append(f"Not distinguishable from chance (permutation p = {permutation.p_value:.2g}).")
+    if config.covariates.site is None or table.inputs[config.covariates.site].nunique() < 2:
+        found.append("One site only, or site unknown: other scanners may shift the predictions.")
+    return found
+
+
+def _validation(config: ExperimentConfig) -> str:
+    validation = config.validation
+    inner = validation.inner_folds
+    tuned = "leave-one-out" if inner == "leave_one_out" else f"{inner}-fold"
+    if validation.scheme == "leave_one_out":
+        return f"nested leave-one-out, penalties tuned by inner {tuned}"
+    return f"nested {validation.n_repeats}x{validation.n_folds}-fold, penalties tuned by inner {tuned}"
+
+
+def _counts(table: TrainingTable) -> dict[str, int]:
+    arms = table.arms or ["all"] * len(table.outcome)
+    return {arm: arms.count(arm) for arm in sorted(set(arms))}

@@ -1,0 +1,203 @@
+"""The cohort as the models see it: one row per person, checked before anything is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from predictor.errors import ConfigError, MissingColumnError, TableError, TrainingError, UnknownParticipantError
+from predictor.features.feature_vector import FeatureDefinition
+from predictor.model.outcome_definition import Covariate, CovariateRole, OutcomeDefinition
+from training.cohort.outcome import outcome_values
+from training.cohort.participants import listed, read_participants
+from training.config import CovariatesConfig, ExperimentConfig
+from training.feature_table import FeatureTable, read_feature_table
+
+CONTROL_GROUP = "control"
+MOTION_FEATURE = "quality_mean_framewise_displacement_mm"
+QUALITY_KIND = "quality"
+REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingTable:
+    """Everything that training reads about the cohort; rows of all parts are the same people in the same order."""
+
+    inputs: pd.DataFrame  # index participant_id; features, covariates, and columns that only baselines read
+    outcome: NDArray[np.float64]  # (n_participants,), in the outcome's unit
+    outcome_definition: OutcomeDefinition
+    definitions: tuple[FeatureDefinition, ...]  # features of the models
+    covariates: tuple[Covariate, ...]  # of the models: arm, clinical, site
+    demographic: tuple[Covariate, ...]  # of baselines only
+    motion_columns: tuple[str, ...]  # of baselines only: mean framewise displacement, one column per run
+    features: FeatureTable  # as read, all people of the file
+    left_out: tuple[str, ...]  # included people without features, or whose visit the quality check refuses
+
+    @property
+    def model_inputs(self) -> pd.DataFrame:
+        """Columns of the models: features, then covariates."""
+        return self.inputs[[d.name for d in self.definitions] + [c.name for c in self.covariates]]
+
+    @property
+    def arms(self) -> list[str] | None:
+        """Arm of everyone, None for a cohort without arms."""
+        return self._labels("arm")
+
+    @property
+    def strata(self) -> list[str] | None:
+        """Arm and site of everyone, None if neither is known."""
+        parts = [labels for labels in (self._labels("arm"), self._labels("site")) if labels is not None]
+        return [" / ".join(labels) for labels in zip(*parts, strict=True)] if parts else None
+
+    def _labels(self, role: CovariateRole) -> list[str] | None:
+        found = [covariate for covariate in self.covariates if covariate.role == role]
+        return [str(found[0].level_of(value)) for value in self.inputs[found[0].name]] if found else None
+
+
+def read_training_table(config: ExperimentConfig) -> TrainingTable:
+    """Join features, covariates and outcome of the people that the experiment includes.
+
+    Raises
+    ------
+    TableError
+        If participants are unknown, doubled or lack a covariate, a column is absent, an outcome missing or constant.
+    TrainingError
+        If a feature has no value for anyone.
+    ConfigError
+        If a family of features is not in the table.
+    """
+    participants = read_participants(Path(config.cohort.participants))
+    features = read_feature_table(Path(config.cohort.features))
+    people = _included(participants, config.cohort.include)
+    usable = _usable(features)
+    left_out = tuple(str(name) for name in people.index[~people.index.isin(usable)])
+    people = people[people.index.isin(usable)]
+    if people.empty:
+        raise UnknownParticipantError("none of the included participants has a usable row in the feature table.")
+    values, definition = outcome_values(people, config.outcome, drop_missing=config.cohort.exclude_missing_outcome)
+    people = people.loc[values.index]
+    definitions = _chosen(features.definitions, config.features.families)
+    covariates, demographic = _covariates(people, config.covariates)
+    motion = [d.name for d in features.definitions if d.name.startswith(MOTION_FEATURE)]
+    inputs = features.values.loc[people.index, [d.name for d in definitions] + motion]
+    _check_features(inputs[[d.name for d in definitions]])
+    known = people[[c.name for c in (*covariates, *demographic)]]
+    of_participants = [column for column in config.covariates.motion if column not in inputs]
+    _check_columns(people, of_participants)
+    return TrainingTable(
+        inputs=pd.concat([inputs, _as_objects(known), people[of_participants].astype(np.float64)], axis=1),
+        outcome=values.to_numpy(dtype=np.float64),
+        outcome_definition=definition,
+        definitions=definitions,
+        covariates=covariates,
+        demographic=demographic,
+        motion_columns=(*motion, *of_participants),
+        features=features,
+        left_out=left_out,
+    )
+
+
+def _included(participants: pd.DataFrame, include: Mapping[str, object]) -> pd.DataFrame:
+    """Rows that pass every filter; controls never do, for they were not treated."""
+    _check_columns(participants, list(include))
+    keep = np.ones(len(participants), dtype=bool)
+    if "group" in participants:
+        keep &= (participants["group"].astype(str) != CONTROL_GROUP).to_numpy()
+    for column, wanted in include.items():
+        accepted = {_level(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
+        keep &= participants[column].map(_level).isin(accepted).to_numpy()
+    if not keep.any():
+        raise TrainingError("no participant passes the filters.", where="[cohort] include")
+    return participants[keep]
+
+
+def _usable(features: FeatureTable) -> pd.Index:
+    """Return the people whose visit would also be scored: training on what is refused later would be another model."""
+    if "status" not in features.quality:
+        return features.values.index
+    return features.quality.index[(features.quality["status"] != REFUSED).to_numpy()]
+
+
+def _chosen(definitions: Sequence[FeatureDefinition], families: Sequence[str]) -> tuple[FeatureDefinition, ...]:
+    """Features of the families asked for; all but the quality measures when none is."""
+    known = sorted({definition.family for definition in definitions})
+    unknown = sorted(set(families) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"the feature table has no family {', '.join(unknown)}; it has {', '.join(known)}.",
+            where="[features] families",
+        )
+    chosen = tuple(d for d in definitions if (d.family in families if families else d.kind != QUALITY_KIND))
+    if not chosen:
+        raise TrainingError("the feature table holds no features to train on.", where="[features] families")
+    return chosen
+
+
+def _covariates(people: pd.DataFrame, config: CovariatesConfig) -> tuple[tuple[Covariate, ...], tuple[Covariate, ...]]:
+    """Covariates of the models, and those of baselines."""
+    roles: list[tuple[str, CovariateRole]] = [(config.arm, "arm")] if config.arm else []
+    roles += [(column, "clinical") for column in config.clinical]
+    roles += [(config.site, "site")] if config.site else []
+    demographic: list[tuple[str, CovariateRole]] = [(column, "demographic") for column in config.demographic]
+    _check_columns(people, [column for column, _ in roles + demographic])
+    of_models = tuple(_covariate(people[column], role, treatment=config.treatment) for column, role in roles)
+    return of_models, tuple(_covariate(people[column], role, treatment=None) for column, role in demographic)
+
+
+def _covariate(column: pd.Series, role: CovariateRole, *, treatment: str | None) -> Covariate:
+    name = str(column.name)
+    if column.isna().any():
+        absent = [str(person) for person in column.index[column.isna()]]
+        raise TableError(
+            f"{name} is missing for {len(absent)} of {len(column)} participants: {listed(absent)}.",
+            where=f"participants.tsv, column {name}",
+            remedy="Fill the column in, leave it out of the experiment, or leave these participants out on purpose.",
+        )
+    if pd.api.types.is_numeric_dtype(column) and role not in ("arm", "site"):
+        return Covariate(name, "number", role=role)
+    levels = sorted({_level(value) for value in column})
+    if role == "arm":
+        _check_arms(levels, treatment)
+        levels.sort(key=lambda level: (level != treatment, level))
+    return Covariate(name, "category", tuple(levels), role)
+
+
+def _check_arms(levels: list[str], treatment: str | None) -> None:
+    if treatment is not None and treatment not in levels:
+        raise ConfigError(
+            f"the treatment {treatment!r} is no arm of the cohort; it has {', '.join(levels)}.",
+            where="[covariates] treatment",
+        )
+
+
+def _check_features(features: pd.DataFrame) -> None:
+    """Refuse features that nobody has: no imputation can make up for them."""
+    empty = [str(name) for name in features.columns[features.isna().all()]]
+    if empty:
+        raise TrainingError(
+            f"{len(empty)} of {features.shape[1]} features have no value for any participant: {listed(empty)}.",
+            where="features.tsv",
+            remedy="Leave their family out of [features] families, or find out why extraction could not compute them.",
+        )
+
+
+def _check_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    absent = [column for column in columns if column not in table.columns]
+    if absent:
+        raise MissingColumnError(f"participants.tsv lacks {', '.join(absent)}.", where="participants.tsv")
+
+
+def _level(value: object) -> str:
+    """Return the level as text; whole numbers without the point that a gap elsewhere in the column gives them."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _as_objects(known: pd.DataFrame) -> pd.DataFrame:
+    """Text columns as Python strings: pandas' Arrow strings are slow to slice, and folds slice thousands of times."""
+    text = [column for column in known if not pd.api.types.is_numeric_dtype(known[column])]
+    return known.astype(dict.fromkeys(text, object))
