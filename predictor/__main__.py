@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import entry_points, version
 
 from predictor import console
 from predictor.errors import PredictorError, RefusedError, UsageError
+
+# Matrix products differ in their last digits with the number of threads. With one thread, the command and the service
+# give the same bytes for the same visit, whatever the machine or the environment; our matrices are too small to gain.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 DISTRIBUTION = "ketamine-response-predictor"
 COMMAND_GROUP = "krp.commands"
@@ -46,14 +52,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the last line on screen says the same."""
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before any command imports numpy
     arguments = build_parser().parse_args(argv)
     console.be_quiet(arguments.quiet)
     logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING)
     code = _run(arguments)
-    if code != DONE:
-        sys.stderr.write(f"krp {arguments.command}: {MEANING.get(code, 'failed')} (exit {code})\n")
-    else:
-        console.say(f"krp {arguments.command}: done")
+    with _despite_closed_pipes():
+        if code != DONE:
+            sys.stderr.write(f"krp {arguments.command}: {MEANING.get(code, 'failed')} (exit {code})\n")
+            sys.stderr.flush()
+        else:
+            console.say(f"krp {arguments.command}: done")
     return code
 
 
@@ -68,17 +77,37 @@ def _run(arguments: argparse.Namespace) -> int:
     except PredictorError as error:
         if arguments.debug:
             traceback.print_exc()
-        console.show_error(error)
+        with _despite_closed_pipes():
+            console.show_error(error)
         return _exit_code_of(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`krp ... | head`): nothing is wrong with the result.
-        sys.stderr.close()
+        _silence_closed_pipes()
         return DONE
     except Exception:  # the one place where a bug becomes an exit code
         traceback.print_exc()
         return OUR_BUG
+
+
+@contextmanager
+def _despite_closed_pipes() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _silence_closed_pipes()
+
+
+def _silence_closed_pipes() -> None:
+    """Send what is still to come nowhere, or Python would fail once more when it flushes the closed pipe at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _exit_code_of(error: PredictorError) -> int:

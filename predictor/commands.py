@@ -102,6 +102,11 @@ def _score_table(arguments: argparse.Namespace, scorer: Scorer) -> list[Scored]:
 
     from predictor.feature_rows import read_feature_rows
 
+    if arguments.input.name.endswith((".nii", ".nii.gz")):
+        raise UsageError(
+            "expected a visit's folder or a table of features, found a scan.",
+            remedy="Name the folder of the visit, such as derivatives/fmriprep/sub-01; its scans are found by name.",
+        )
     covariates_for = _CovariateSource(arguments, scorer.covariates)
     rows = read_feature_rows(arguments.input, scorer.covariates)
     if arguments.participant_label:

@@ -284,10 +284,10 @@ class MissingColumnError(TableError):
 
 
 class EventsBeyondRunError(TableError):
-    """Events start after the run has ended."""
+    """Events lie outside the run, or last longer than it."""
 
     code = "events-beyond-run"
-    remedy = "Check that events and scan belong to the same run, and that onsets are in seconds."
+    remedy = "Check that events and scan belong to the same run, and that onsets and durations are in seconds."
 
 
 class ConditionMissingError(TableError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,9 @@ def serve(arguments: argparse.Namespace) -> int:
 
     from serving.app import create_app
     from serving.model_store import ModelStore, source_of
-    from serving.settings import Settings
+    from serving.settings import read_settings
 
-    settings = Settings(**_given(arguments))
+    settings = read_settings(**_given(arguments))
     check_is_loopback(settings.host)
     store = ModelStore(source_of(settings))
     store.refresh()  # what cannot be trusted stops the command, before anything listens
@@ -58,7 +59,7 @@ def serve(arguments: argparse.Namespace) -> int:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    listener = config.bind_socket()
+    listener = _listen(settings)
     _announce(settings, store, port=listener.getsockname()[1])
     server.run(sockets=[listener])
     return 0
@@ -86,6 +87,25 @@ def check_is_loopback(host: str) -> None:
         )
 
 
+def _listen(settings: Settings) -> socket.socket:
+    """Return a socket bound to the address; uvicorn's own way would end the process without saying what to do."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        from predictor.errors import UsageError
+
+        listener.close()
+        raise UsageError(
+            f"cannot listen on port {settings.port}: {error.strerror}.",
+            where="--port",
+            remedy="Stop what listens there, choose another port, or let 0 take a free one.",
+        ) from error
+    return listener
+
+
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that the command line names; the others come from the environment or are defaults."""
     named = {
@@ -104,12 +124,13 @@ def _announce(settings: Settings, store: ModelStore, *, port: int) -> None:
     from serving.sample_visit import find_sample_visit, sample_curl
 
     model = store.current()
+    folder = settings.sample_visit_dir if model.takes_scans else None
+    sample = find_sample_visit(folder, model.bundle) if folder else None
     address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
     label = "champion" if model.version.is_promoted else "not promoted: its numbers are for trying things out"
     say(f"Model    {model.bundle.name} {model.version.version} ({label})")
     say(f"Open     {address}")
-    if settings.sample_visit_dir is not None and model.takes_scans:
-        sample = find_sample_visit(settings.sample_visit_dir, model.bundle)
+    if sample is not None:
         say("Sample   press “Score the sample visit” on the page, or run")
         say(sample_curl(sample, address))
     say("Research use only. Stop with Ctrl+C.")

@@ -31,7 +31,9 @@ def covariates_from_json(content: bytes | None) -> CovariateValues:
     try:
         return _ADAPTER.validate_json(content)
     except ValidationError as error:
-        raise one_error(faults_of(error.errors(), root=("part covariates",))) from error
+        # Behind the covariate's name, pydantic names the member of the union that it tried.
+        faults = [{**fault, "loc": fault["loc"][:1]} for fault in error.errors()]
+        raise one_error(faults_of(faults, root=("part covariates",))) from error
 
 
 def covariates_from_fields(fields: Mapping[str, bytes], covariates: Sequence[Covariate]) -> CovariateValues:

@@ -43,6 +43,7 @@ STATUS_OF_ERROR: dict[type[PredictorError], int] = {
 }
 # What the web framework refuses by itself.
 ERROR_OF_STATUS: dict[int, type[PredictorError]] = {
+    400: JsonInvalidError,  # a body that is no UTF-8, nested without end, or with a number of thousands of digits
     404: AddressUnknownError,
     405: MethodNotAllowedError,
     413: BodyTooLargeError,
@@ -173,7 +174,7 @@ def faults_of(errors: Iterable[Mapping[str, Any]], *, root: tuple[str, ...] = ()
     """Return one error per place; pydantic reports one per member of a union, and the number's is the telling one."""
     by_place: dict[str, PredictorError] = {}
     for item in errors:
-        where = ", ".join([*root, place_of(item["loc"])])
+        where = ", ".join([*root, place_of(item["loc"])] if item["loc"] or not root else root)
         if where not in by_place or item["type"] == "finite_number":
             by_place[where] = _fault(item, where)
     return list(by_place.values())

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from predictor.errors import BundleDamagedError, ModelUnavailableError, UsageError
 from predictor.model.bundle import ModelBundle, load_bundle, verify_bundle
-from serving.settings import Settings
+from serving.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -161,6 +161,7 @@ class RegistryAddress:
             # MLflow would create an empty registry here, and say only then that it is empty.
             raise ModelUnavailableError("there is no model registry here yet.")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # this service talks to no other host
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # our own output says what happens
         from mlflow.tracking import MlflowClient
 
         return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
@@ -233,7 +234,7 @@ def fetch_bundle(uri: str) -> tuple[Path, bool]:
     BundleDamagedError
         If its files are not those that were registered.
     """
-    address = RegistryAddress.of_uri(uri, tracking_uri=Settings().tracking_uri)
+    address = RegistryAddress.of_uri(uri, tracking_uri=read_settings().tracking_uri)
     version = address.find()
     folder = Path(tempfile.mkdtemp(prefix="krp-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from predictor.errors import UsageError
 
 MEBIBYTE = 1024 * 1024
 
@@ -43,3 +46,21 @@ class Settings(BaseSettings):
 
     results_kept: int = Field(default=100, gt=0, description="Results of the page held in memory, never on disk.")
     results_kept_minutes: float = Field(default=60.0, gt=0, description="How long the page's results are held.")
+
+
+def read_settings(**given: Any) -> Settings:
+    """Return the settings of the environment, overruled by those that are given by name.
+
+    Raises
+    ------
+    UsageError
+        If one of them is not what it should be.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        fault = error.errors(include_input=False, include_url=False)[0]
+        name = str(fault["loc"][0])
+        raise UsageError(f"{fault['msg']}.", where=f"--{name.replace('_', '-')} or KRP_{name.upper()}") from error
+    except SettingsError as error:
+        raise UsageError("a setting of the environment (KRP_...) cannot be read; lists are JSON.") from error

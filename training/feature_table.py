@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from predictor import console
 from predictor.errors import PredictorError, SessionError, TableError
@@ -137,10 +136,8 @@ def extract_visit(visit: CohortVisit, recipe: Recipe, out: Path) -> FailedVisit 
     """Extract one visit and write its file; None when that went well."""
     path = result_path(out, visit.participant_id)
     try:
-        # One process per visit fills the processors; threads inside each would only get in each other's way.
-        with threadpool_limits(limits=1):
-            session = visit.read(recipe)
-            vector, report = extract_features(session, recipe), session_quality(session, recipe)
+        session = visit.read(recipe)
+        vector, report = extract_features(session, recipe), session_quality(session, recipe)
     except PredictorError as error:
         # A result of an earlier recipe or scan must not pass for this one's.
         path.unlink(missing_ok=True)

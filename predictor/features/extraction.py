@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from predictor.errors import FeatureError
 from predictor.features.feature_catalogue import (
@@ -70,10 +71,12 @@ def extract_features(session: BaselineSession, recipe: Recipe) -> FeatureVector:
         Every feature of `feature_definitions(recipe)`; one that cannot be computed is missing with its reason.
     """
     started = perf_counter()
-    visit = _prepared(session, recipe)
     outcomes: dict[str, Outcome] = {}
-    for family in recipe.families:
-        outcomes.update(_COMPUTE[family](visit))
+    # Matrix products differ in their last digits with the number of threads; the same visit must give the same numbers.
+    with threadpool_limits(limits=1):
+        visit = _prepared(session, recipe)
+        for family in recipe.families:
+            outcomes.update(_COMPUTE[family](visit))
     vector = _feature_vector(outcomes, recipe, session.input_digest)
     logger.debug(
         "extracted %d of %d features in %.3f s",

@@ -17,7 +17,7 @@ from predictor.scan.task_description import RUN_KINDS
 MAX_MISSING_SHARE = 0.5
 # An input further out than this, and than anyone in training, is an extrapolation. [assumed]
 EXTREME_STANDARD_SCORE = 4.0
-# Among very many inputs a few stray ones are expected of everyone. [assumed]
+# Among very many features a few stray ones are expected of everyone. [assumed]
 MAX_EXTREME_SHARE = 0.01
 
 
@@ -119,23 +119,28 @@ def _site_reasons(person: PersonInputs, bundle: ModelBundle) -> Iterator[Reason]
 
 
 def _distribution_reasons(person: PersonInputs, bundle: ModelBundle) -> Iterator[Reason]:
-    training = bundle.training_range
+    training, n_features = bundle.training_range, len(bundle.definitions)
     distance = training.distance(person.values)
-    if distance > training.largest_distance:
-        detail = (
+    is_far = distance > training.largest_distance
+    stray = _stray_inputs(person, bundle)
+    n_expected = MAX_EXTREME_SHARE * int(bundle.model.is_used[:n_features].sum())
+    if is_far or (stray < n_features).sum() <= n_expected:
+        # Covariates are few, so none is expected to stray; one that does moves the answer as far as it likes.
+        stray = stray[stray >= n_features]
+    details = []
+    if is_far:
+        details.append(
             f"the features lie {np.sqrt(distance):.2f} standard deviations from the training mean (root mean square); "
             f"no training visit lay further from the others than {np.sqrt(training.largest_distance):.2f}"
         )
-        yield Reason("out-of-distribution", "flag", detail)
-        return
-    stray = _stray_inputs(person, bundle)
-    if len(stray) > MAX_EXTREME_SHARE * int(bundle.model.is_used.sum()):
+    if len(stray):
         names = [bundle.model.input_names[number] for number in stray]
-        detail = (
+        details.append(
             f"outside the training range and more than {EXTREME_STANDARD_SCORE:g} standard deviations from its mean: "
             f"{_shown(names)}"
         )
-        yield Reason("out-of-distribution", "flag", detail)
+    if details:
+        yield Reason("out-of-distribution", "flag", "; ".join(details))
 
 
 def _stray_inputs(person: PersonInputs, bundle: ModelBundle) -> NDArray[np.int64]:

@@ -221,12 +221,21 @@ def framewise_displacement(table: ConfoundsTable) -> NDArray[np.float64]:
     -------
     ndarray of shape (n_volumes,)
 
+    Raises
+    ------
+    TableError
+        If a cell other than the first is no number, or one is negative.
+
     References
     ----------
     Power 2012, doi 10.1016/j.neuroimage.2011.10.018.
     """
     if "framewise_displacement" in table.column_names:
-        return table.table.numbers("framewise_displacement", may_miss=[0])
+        displacement = table.table.numbers("framewise_displacement", may_miss=[0])
+        if (displacement < 0).any():  # a distance; a negative one would pass every limit
+            row = int(np.argmax(displacement < 0))
+            raise table.table.cell_error(row, "framewise_displacement", expected="millimetres, 0 or more")
+        return displacement
     if not set(_MOTION) <= set(table.column_names):
         return np.full(table.n_rows, np.nan)
     motion = np.column_stack([table.table.numbers(name, may_miss=[0]) for name in _MOTION])

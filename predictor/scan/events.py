@@ -73,7 +73,7 @@ def read_events(
     ConditionMissingError
         If a condition of the run has no event.
     EventsBeyondRunError
-        If an event of a condition starts before the first volume or after the last.
+        If an event of a condition starts before the first volume or after the last, or lasts longer than the run.
     """
     table = parse_tsv(content, where=where, limits=limits)
     _check_columns(table, description)
@@ -147,6 +147,15 @@ def _check_times(events: EventsTable, table: TsvTable, run_end_s: float | None) 
                 f"{int(is_outside.sum())} events start {side} {limit}; the first of them at {events.onset_s[row]:g} s.",
                 where=f"{table.where}, row {row + 1}, column onset",
             )
+    # The last event may outlast the scanner by a little; one longer than the run is in milliseconds.
+    is_too_long = is_needed & (events.duration_s > (np.inf if run_end_s is None else run_end_s))
+    if is_too_long.any():
+        row = int(np.argmax(is_too_long))
+        raise EventsBeyondRunError(
+            f"{int(is_too_long.sum())} events last longer than the run of {run_end_s:g} s; the first of them "
+            f"{events.duration_s[row]:g} s.",
+            where=f"{table.where}, row {row + 1}, column duration",
+        )
 
 
 def _accuracy(table: TsvTable, description: RunDescription) -> tuple[bool | None, ...]:

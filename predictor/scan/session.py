@@ -149,7 +149,8 @@ def build_run(
             {
                 "scan": recording.input_digest,
                 "confounds": _digest_of_bytes(confounds_tsv),
-                "confounds_sidecar": _digest_of_bytes(confounds_sidecar),
+                # Without its table it is not read, so it is no input.
+                "confounds_sidecar": _digest_of_bytes(None if confounds is None else confounds_sidecar),
                 "sidecar": _digest_of_bytes(sidecar),
                 "events": _digest_of_bytes(events_tsv if kind != "rest" else None),
             }

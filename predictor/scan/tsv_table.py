@@ -214,7 +214,9 @@ def _kind_of(cell: str) -> str:
     if cell in MISSING_CELLS:
         return "a missing value"
     number = _number(cell)
-    return "text" if np.isnan(number) else "an infinite or impossibly large number"
+    if np.isnan(number):
+        return "text"
+    return "a negative number" if -MAX_ABS_VALUE <= number < 0 else "an infinite or impossibly large number"
 
 
 def _listed(names: Sequence[str]) -> str:

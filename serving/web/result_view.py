@@ -64,7 +64,7 @@ class ResultView:
 
 def result_view(result: Result, *, minutes_kept: float) -> ResultView:
     """Put an answer into words and drawings."""
-    answer = result.answer
+    answer = _in_order_of_arms(result)
     arms = answer.get("arms") or {}
     crowd = training_outcomes(result.model.bundle)
     unit = answer["outcome"]["unit"]
@@ -86,7 +86,7 @@ def result_view(result: Result, *, minutes_kept: float) -> ResultView:
         waterfall_narrow=_waterfall(answer, NARROW),
         quality=[_quality(kind, answer["quality"][kind]) for kind in RUN_KINDS if kind in answer["quality"]],
         technical=_technical(result),
-        answer_json=json.dumps(answer, indent=2, ensure_ascii=False),
+        answer_json=json.dumps(result.answer, indent=2, ensure_ascii=False),
         minutes_kept=round(minutes_kept),
     )
 
@@ -108,6 +108,14 @@ def arm_summary(arm: Mapping[str, Any], unit: str) -> str:
 def arm_title(name: str) -> str:
     """Name of an arm as a heading."""
     return "Expected" if name == "all" else name.capitalize()
+
+
+def _in_order_of_arms(result: Result) -> dict[str, Any]:
+    """Return the answer with the treatment of interest first; the document's own keys are in alphabetical order."""
+    arms = result.answer.get("arms")
+    if not arms:
+        return result.answer
+    return {**result.answer, "arms": {name: arms[name] for name in result.model.bundle.arms}}
 
 
 def _sentence_case(words: str) -> str:
@@ -151,7 +159,7 @@ def _benefit(answer: Mapping[str, Any]) -> str:
     unit = "percentage points" if unit == "percent" else unit
     bounds = f"{quantity(interval['lower'], '')} to {quantity(interval['upper'], '')}"
     return (
-        f"Difference {first} over {last}: {quantity(benefit['expected'], unit, signed=True)} "
+        f"Benefit of {first} over {last}: {quantity(benefit['expected'], unit, signed=True)} "
         f"({in_percent(interval['level'])} interval {bounds}). This is about {benefit['about']}."
     )
 

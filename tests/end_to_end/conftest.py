@@ -41,7 +41,9 @@ def visit_files(visit: dict[str, tuple[str, bytes]], tmp_path_factory: pytest.Te
     return {part: folder / name for part, (name, _) in visit.items()}
 
 
-@pytest.fixture(scope="session")
+# Per module, not per session: while Playwright is open its event loop counts as running, and tests that follow in the
+# same process could not run one of their own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Return Debian's Chromium, driven by Playwright."""
     if not CHROMIUM.is_file():

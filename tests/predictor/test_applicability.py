@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from predictor.features.recipe import default_recipe
 from predictor.model.applicability import assess_applicability
@@ -117,6 +118,16 @@ def test_one_stray_input_that_the_model_uses_is_named(make_bundle: Any, make_coh
     features = dict.fromkeys(wide.feature_names, 0.0)
     assert used in assess(wide, {**features, used: 6.0})["out-of-distribution"].detail
     assert assess(wide, {**features, unused: 6.0}) == {}
+
+
+def test_one_stray_covariate_is_named_however_many_features_there_are(make_bundle: Any, make_cohort: Any) -> None:
+    wide = make_bundle(make_cohort(n_features=200, n_people=300), make_regressor=Ridge)
+    assert wide.model.is_used.sum() > 100, "so that one input in a hundred may stray"
+    slip = {**KNOWN, "caps5_total_baseline": 4400.0}
+    assert assess(wide) == {}
+    assert "caps5_total_baseline" in assess(wide, covariates=slip)["out-of-distribution"].detail
+    far = dict.fromkeys(wide.feature_names, 5.0)
+    assert "caps5_total_baseline" in assess(wide, far, slip)["out-of-distribution"].detail
 
 
 def test_more_motion_than_in_training_is_flagged_with_both_numbers(bundle: ModelBundle) -> None:

@@ -213,6 +213,9 @@ def test_a_damaged_bundle_and_a_missing_input_are_invalid(
     assert krp(table, "--bundle", tmp_path / "bundle") == 3
     assert "bundle-damaged" in capsys.readouterr().err
     assert krp(tmp_path / "nowhere", "--bundle", folder) == 2
+    (tmp_path / "sub-01_bold.nii.gz").touch()
+    assert krp(tmp_path / "sub-01_bold.nii.gz", "--bundle", folder) == 2
+    assert "found a scan" in capsys.readouterr().err
 
 
 def test_a_row_that_is_wrong_is_named(krp: Run, folder: Path, table: Path, capsys: pytest.CaptureFixture[str]) -> None:

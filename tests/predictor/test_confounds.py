@@ -127,6 +127,12 @@ def test_volumes_are_censored_by_motion_and_before_the_steady_state(rng: np.rand
     assert np.isnan(confounds.framewise_displacement_mm[0])
 
 
+def test_a_negative_framewise_displacement_is_an_error_that_names_the_row() -> None:
+    frame = pd.DataFrame({"framewise_displacement": [np.nan, 0.1, -0.2]})
+    with pytest.raises(TableError, match="0 or more, found a negative number in row 3"):
+        framewise_displacement(table_of(frame))
+
+
 def test_framewise_displacement_is_computed_where_the_column_is_missing() -> None:
     frame = pd.DataFrame(np.zeros((3, 6)), columns=MOTION)
     frame.loc[1, ["trans_x", "trans_z", "rot_y"]] = [0.3, -0.2, 0.01]

@@ -45,6 +45,19 @@ def test_events_outside_the_run_are_an_error(onset: float, side: str) -> None:
     assert "row 3" in caught.value.where
 
 
+def test_durations_in_milliseconds_are_an_error_though_the_onsets_are_in_seconds() -> None:
+    text = "onset\tduration\ttrial_type\n0\t1\tface\n2\t1000\tshape\n"
+    with pytest.raises(EventsBeyondRunError, match="1 events last longer than the run of 200 s") as caught:
+        events_of(text)
+    assert "row 2, column duration" in caught.value.where
+    assert events_of(text.replace("1000", "199")).conditions == ("faces", "control")
+
+
+def test_a_negative_duration_is_called_negative() -> None:
+    with pytest.raises(TableError, match="found a negative number in row 2, column duration"):
+        events_of("onset\tduration\ttrial_type\n0\t1\tface\n2\t-1\tshape\n")
+
+
 def test_without_repetition_time_the_end_of_the_run_is_not_checked() -> None:
     text = "onset\tduration\ttrial_type\n0\t1\tface\n5000\t1\tshape\n"
     assert events_of(text, repetition_time_s=None).conditions == ("faces", "control")

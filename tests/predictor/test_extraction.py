@@ -10,6 +10,7 @@ import pytest
 from nilearn.connectome import ConnectivityMeasure
 from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
+from threadpoolctl import threadpool_limits
 
 from predictor.circuit.circuit import Circuit, Edge, Region, load_circuit
 from predictor.features.extraction import extract_features, feature_definitions, session_quality
@@ -141,6 +142,15 @@ def test_the_same_visit_gives_the_same_numbers_twice(visit: Callable[..., Baseli
     session = visit()
     first, second = (extract_features(session, default_recipe()) for _ in range(2))
     assert np.array_equal(first.values, second.values)
+
+
+def test_the_number_of_threads_changes_no_digit(visit: Callable[..., BaselineSession]) -> None:
+    session = visit()
+    with threadpool_limits(limits=1):
+        alone = extract_features(session, default_recipe())
+    with threadpool_limits(limits=2):
+        together = extract_features(session, default_recipe())
+    np.testing.assert_array_equal(alone.values, together.values)
 
 
 def test_an_absent_run_makes_its_features_missing_and_leaves_the_others(visit: Callable[..., BaselineSession]) -> None:

@@ -36,9 +36,7 @@ def test_points_and_lines_stand_where_the_numbers_say(answer: dict[str, Any]) ->
     assert pixels == pytest.approx([start + slope * value for value in values], abs=0.2)
 
 
-def test_training_outcomes_are_drawn_behind_their_arm(
-    answer: dict[str, Any], rng: np.random.Generator
-) -> None:
+def test_training_outcomes_are_drawn_behind_their_arm(answer: dict[str, Any], rng: np.random.Generator) -> None:
     outcomes = {"ketamine": rng.normal(40, 15, 60), "midazolam": rng.normal(20, 15, 60)}
     assert len(_shapes(answer, "rect", "figure-crowd", training_outcomes=outcomes)) > 8
     assert not _shapes(answer, "rect", "figure-crowd")

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -63,3 +66,67 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         assert subparser.description, name
         undocumented = [action.dest for action in subparser._actions if action.help is None]
         assert not undocumented, name
+
+
+WRITES_TO_A_CLOSED_PIPE = """
+import argparse, sys
+from predictor import __main__ as command_line, console
+from predictor.errors import TableError
+
+def act(arguments):
+    if arguments.fails:
+        raise TableError("a cell is empty.")
+    console.emit("x" * 100_000)
+    return 0
+
+def build_parser():
+    parser = argparse.ArgumentParser()
+    subparser = parser.add_subparsers(dest="command").add_parser("act")
+    subparser.add_argument("--fails", action="store_true")
+    subparser.set_defaults(run=act, quiet=False, debug=False)
+    return parser
+
+command_line.build_parser = build_parser
+sys.exit(command_line.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_stderr_closed", "code"),
+    [(["act"], False, 0), (["act"], True, 0), (["act", "--fails"], True, 3)],
+)
+def test_a_reader_that_goes_away_changes_no_exit_code(arguments: list[str], is_stderr_closed: bool, code: int) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", WRITES_TO_A_CLOSED_PIPE, *arguments],
+            stdout=write_end,
+            stderr=write_end if is_stderr_closed else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(write_end)
+    assert ended.returncode == code
+    if not is_stderr_closed:
+        assert ended.stderr == "krp act: done\n"
+
+
+def test_numbers_are_computed_by_one_thread_so_that_the_service_gives_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in command_line.ONE_THREAD:
+        monkeypatch.setenv(name, "4")
+    at_work: list[str | None] = []
+    run_with(monkeypatch, lambda _: at_work.extend(map(os.environ.get, command_line.ONE_THREAD)) or 0)
+    assert at_work == ["1"] * len(command_line.ONE_THREAD)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import predictor.__main__ as m, sys; m.build_parser(); sys.exit('numpy' in sys.modules)",
+        ],
+        check=False,
+    )
+    assert ended.returncode == 0, "a module that defines commands imports numpy before the number of threads is set"

@@ -68,6 +68,12 @@ def test_a_run_holds_its_parts() -> None:
     assert run.notes == ()
 
 
+def test_a_side_car_of_a_table_that_is_not_there_is_no_input() -> None:
+    alone = run_of(confounds_tsv=None, confounds_sidecar=b"{}")
+    assert alone.input_digest == run_of(confounds_tsv=None, confounds_sidecar=None).input_digest
+    assert run_of(confounds_sidecar=None).input_digest != run_of().input_digest
+
+
 def test_a_run_may_lack_everything_but_the_scan() -> None:
     run = run_of(confounds_tsv=None, confounds_sidecar=None, sidecar=None, events_tsv=None)
     assert (run.confounds, run.events, run.repetition_time_s) == (None, None, 2.0)

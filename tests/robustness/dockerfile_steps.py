@@ -12,10 +12,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -65,14 +67,20 @@ def copy(arguments: str, root: Path, workdir: Path) -> None:
 
 
 def run_as_image_user(command: list[str], user: str) -> str:
-    """Run a command as the image's numeric user, or as this one where that cannot be changed."""
+    """Run a command as the image's numeric user, or as this one where that cannot be."""
     uid, gid = (int(part) for part in user.split(":"))
-    identity = {"user": uid, "group": gid, "extra_groups": []} if os.geteuid() == 0 else {}
+    identity: dict[str, Any] = {"user": uid, "group": gid, "extra_groups": []}
+    if os.geteuid() != 0 or not is_open_to_others(Path(sys.executable).resolve()):
+        print("as the present user, since the image's user cannot run this machine's Python:", flush=True)  # noqa: T201
+        identity = {}
     environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env=environment, cwd="/", **identity
-    )  # type: ignore[call-overload]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd="/", **identity)
     return done.stdout.strip()
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether any user may execute the file, every folder above it included."""
+    return all(place.stat().st_mode & stat.S_IXOTH for place in (path, *path.parents))
 
 
 def main() -> int:

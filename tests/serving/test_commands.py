@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,22 @@ def test_what_cannot_be_trusted_stops_the_command(tmp_path: Path, capsys: pytest
     assert main(["serve", "--bundle", str(tmp_path), "--port", "0"]) == 3
     assert "bundle-damaged" in capsys.readouterr().err
     assert main(["serve", "--host", "0.0.0.0"]) == 2
+
+
+def test_a_port_that_is_taken_or_impossible_is_wrong_use(
+    bundle_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--bundle", str(bundle_dir), "--port", port]) == 2
+    shown = capsys.readouterr().err
+    assert f"usage: cannot listen on port {port}" in shown
+    assert "choose another port" in shown
+    assert main(["serve", "--bundle", str(bundle_dir), "--port", "99999"]) == 2
+    assert "--port or KRP_PORT" in capsys.readouterr().err
+    monkeypatch.setenv("KRP_ALLOWED_HOSTS", "localhost")
+    assert main(["serve", "--bundle", str(bundle_dir), "--port", "0"]) == 2
+    assert "lists are JSON" in capsys.readouterr().err
 
 
 def test_serves_says_what_to_open_and_stops_when_asked(bundle_dir: Path, sample_visit_dir: Path) -> None:

@@ -71,6 +71,14 @@ def test_the_answer_has_what_the_openapi_document_promises(post: Post, row: dict
     assert total == pytest.approx(explanation.output, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"rows": \xff}', b"[" * 100_000, b'{"rows": [{"features": {"x": ' + b"9" * 5_000 + b"}}]}"]
+)
+def test_a_body_that_no_parser_takes_is_no_json(client: httpx.Client, body: bytes) -> None:
+    reply = client.post("/v1/predictions", content=body, headers={"Content-Type": "application/json"})
+    assert (reply.status_code, reply.json()["code"]) == (400, "json-invalid")
+
+
 def test_a_row_without_label_or_covariates_is_answered(post: Post, row: dict[str, Any]) -> None:
     reply = post({"features": row["features"]})
     assert reply.status_code == 200

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,11 @@ def test_what_cannot_be_read_is_a_named_problem(send: Send, visit: Parts, name: 
     assert found["where"] or code == "part-missing"
 
 
+def test_a_wrong_covariate_is_named_by_part_and_name_only(send: Send, visit: Parts) -> None:
+    for content, place in ((b'{"site": {}}', "part covariates, site"), (b"[1]", "part covariates")):
+        assert problem(send({**visit, "covariates": ("c", content)}))["where"] == place
+
+
 def test_a_repeated_part_is_refused(client: httpx.Client, visit: Parts) -> None:
     parts = [("rest", visit["rest"]), ("rest", visit["rest"])]
     assert problem(client.post("/v1/scans", files=parts))["code"] == "part-repeated"
@@ -253,7 +258,7 @@ def test_a_cancelled_upload_leaves_nothing_and_disturbs_nobody(
         connection, _ = raw_request(service.url, length=len(visit["rest"][1]) + 1000)
         connection.sendall(visit["rest"][1][:3_000_000])
         connection.close()
-        asyncio.run(asyncio.sleep(0.3))
+        time.sleep(0.3)  # let the service notice
         assert send(visit).status_code == 200
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 

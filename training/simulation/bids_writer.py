@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from isal import igzip
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from predictor.circuit.circuit import Circuit
 from predictor.scan.visit_files import RunFiles, VisitFiles

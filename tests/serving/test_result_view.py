@@ -1,0 +1,41 @@
+"""A result in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from predictor.model.answer import answer_bytes
+from predictor.model.canonical_json import parse_json
+from predictor.pipeline import score_features
+from serving.envelope import put_in_envelope
+from serving.model_store import LoadedModel, ModelStore
+from serving.web.recent_results import Result
+from serving.web.result_view import result_view
+
+Features = dict[str, float | None]
+
+
+@pytest.fixture
+def result(store: ModelStore, make_features: Callable[[float], Features]) -> Result:
+    """Return the result of a trial whose treatment comes after its control in the alphabet."""
+    arms, loaded = ("verum", "placebo"), store.current()
+    covariates = tuple(replace(c, levels=arms) if c.role == "arm" else c for c in loaded.bundle.covariates)
+    bundle = replace(loaded.bundle, covariates=covariates, model=replace(loaded.bundle.model, arms=arms))
+    answer = answer_bytes(score_features(make_features(0.2), {}, bundle, recipe_hash=None, input_digest=None))
+    model = LoadedModel(bundle, loaded.version, loaded.loaded_at)
+    return Result(put_in_envelope(answer, model_version="1"), parse_json(answer), model, "Visit")
+
+
+def test_the_benefit_is_that_of_the_treatment_over_the_control_whatever_their_names(result: Result) -> None:
+    view = result_view(result, minutes_kept=60)
+    assert list(result.answer["arms"]) == ["placebo", "verum"], "the document's keys are sorted"
+    assert [arm.name for arm in view.arms] == ["Verum", "Placebo"]
+    assert view.benefit.startswith("Benefit of verum over placebo: ")
+
+
+def test_without_an_explanation_the_sentence_is_about_the_treatment(result: Result) -> None:
+    withheld = replace(result, answer={**result.answer, "explanation": None})
+    assert "under verum" in result_view(withheld, minutes_kept=60).sentence
