@@ -72,7 +72,13 @@ class ServiceScorer:
         return _answer_of(self._ask("/v1/scans", form.chunks(), headers))
 
     def score_rows(self, rows: Sequence[FeatureRow]) -> list[dict[str, Any]]:
-        """Send rows of features, in as many requests as the service's limits ask for."""
+        """Send rows of features, in as many requests as the service's limits ask for.
+
+        Raises
+        ------
+        ServiceError
+            If the service says no, or does not answer every row.
+        """
         answers: list[dict[str, Any]] = []
         for body in self._bodies(rows):
             reply = self._ask("/v1/predictions", body, {"Content-Type": "application/json"})

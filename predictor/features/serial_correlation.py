@@ -75,7 +75,13 @@ def reml_covariance(bold: NDArray[np.float64], design: NDArray[np.float64]) -> N
 
 
 def inverse_square_root(covariance_row: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Symmetric whitening matrix of a Toeplitz covariance given by its first row, shape (n, n)."""
+    """Symmetric whitening matrix of a Toeplitz covariance given by its first row, shape (n, n).
+
+    Raises
+    ------
+    FeatureError
+        If the covariance is not positive definite.
+    """
     variances, directions = np.linalg.eigh(linalg.toeplitz(covariance_row))
     if variances[0] <= 0:
         raise FeatureError("the noise covariance is not positive definite.")

@@ -90,7 +90,13 @@ class DesignMatrix:
             raise FeatureError("the design holds values that are not finite numbers.")
 
     def weights(self, contrast: dict[str, float]) -> NDArray[np.float64]:
-        """Contrast vector of shape (n_columns,) from weights by column name."""
+        """Contrast vector of shape (n_columns,) from weights by column name.
+
+        Raises
+        ------
+        FeatureError
+            If the design has no such column.
+        """
         unknown = set(contrast) - set(self.names)
         if unknown:
             raise FeatureError(f"the design has no column {', '.join(sorted(unknown))}.")

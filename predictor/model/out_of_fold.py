@@ -84,6 +84,11 @@ class OutOfFoldResiduals:
         Interval
             In the outcome's unit.
 
+        Raises
+        ------
+        ModelBundleError
+            If the residuals are too few for the level.
+
         References
         ----------
         Barber, Candes, Ramdas and Tibshirani 2021, Annals of Statistics 49:486-507, section 3.

@@ -105,7 +105,13 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         return np.array(names, dtype=object)
 
     def raw_inputs(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the inputs as they are, NaN where missing, shape (n_people, n_inputs)."""
+        """Return the inputs as they are, NaN where missing, shape (n_people, n_inputs).
+
+        Raises
+        ------
+        TableError
+            If a column is missing, a feature is no finite number, or a level is unknown.
+        """
         _check_columns(X, [*self.feature_names_, *(c.name for c in self.covariates)])
         try:
             features = X.loc[:, list(self.feature_names_)].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -122,7 +128,13 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         return np.where(self.is_constant_, 0.0, (filled - self.centre_) / self.scale_)
 
     def arm_columns(self, X: pd.DataFrame) -> NDArray[np.float64]:
-        """Contrast of the arms for each person, shape (n_people, n_arm_columns)."""
+        """Contrast of the arms for each person, shape (n_people, n_arm_columns).
+
+        Raises
+        ------
+        TableError
+            If someone's arm is not given or unknown.
+        """
         contrasts = arm_contrasts(self.covariates)
         covariate = _arm_of(self.covariates)
         if covariate is None:

@@ -76,6 +76,11 @@ def describe_training(
     Returns
     -------
     TrainingRange
+
+    Raises
+    ------
+    ModelBundleError
+        If an input is missing for everyone.
     """
     n_known = np.isfinite(raw_inputs).sum(axis=0)
     if (n_known == 0).any():

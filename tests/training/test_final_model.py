@@ -47,9 +47,7 @@ def test_it_finds_the_planted_feature_in_the_treated_arm_only(bundle: ModelBundl
     assert abs(midazolam) < 5
 
 
-def test_bootstrap_models_scatter_around_the_full_model(
-    bundle: ModelBundle, training_table: TrainingTable
-) -> None:
+def test_bootstrap_models_scatter_around_the_full_model(bundle: ModelBundle, training_table: TrainingTable) -> None:
     person = training_table.model_inputs.iloc[0]
     raw = np.array([*person[list(bundle.feature_names)], person["caps5_total_baseline"], float(person["site"] == "a")])
     draws = bundle.bootstrap_models.predict(raw.astype(float))

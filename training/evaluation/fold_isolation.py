@@ -99,21 +99,22 @@ def poisoned(
     inputs: pd.DataFrame, outcome: NDArray[np.float64], rows: NDArray[np.intp]
 ) -> tuple[pd.DataFrame, NDArray[np.float64]]:
     """Return copies in which the given rows carry absurd numbers and other people's categories."""
-    bad_inputs, bad_outcome = inputs.copy(), outcome.copy()
     signs = np.where(np.arange(len(rows)) % 2, -1.0, 1.0)
-    numeric = [number for number, kind in enumerate(inputs.dtypes) if pd.api.types.is_numeric_dtype(kind)]
-    block = np.outer(signs * POISON * (1.0 + np.arange(len(rows))), np.ones(len(numeric)))
-    for position, number in enumerate(numeric):
-        column = inputs.iloc[:, number].to_numpy(dtype=np.float64, copy=True)
-        column[rows] = block[:, position]
-        bad_inputs.isetitem(number, column)
-    for number in set(range(inputs.shape[1])) - set(numeric):
-        values = inputs.iloc[:, number].to_numpy(dtype=object, copy=True)
-        levels = pd.unique(values)
-        values[rows] = levels[-1]
-        bad_inputs.isetitem(number, values)
+    is_numeric = np.array([pd.api.types.is_numeric_dtype(kind) for kind in inputs.dtypes], dtype=bool)
+    numbers = inputs.loc[:, is_numeric].to_numpy(dtype=np.float64, copy=True)
+    numbers[rows] = (signs * POISON * (1.0 + np.arange(len(rows))))[:, np.newaxis]
+    words = inputs.loc[:, ~is_numeric].to_numpy(dtype=object, copy=True)
+    for column in range(words.shape[1]):
+        words[rows, column] = pd.unique(words[:, column])[-1]
+    # Two whole blocks rather than column by column: thousands of columns would make a fragmented, slow table.
+    parts = [
+        pd.DataFrame(numbers, index=inputs.index, columns=inputs.columns[is_numeric]),
+        pd.DataFrame(words, index=inputs.index, columns=inputs.columns[~is_numeric], dtype=object),
+    ]
+    order = np.argsort(np.concatenate([np.flatnonzero(is_numeric), np.flatnonzero(~is_numeric)]))
+    bad_outcome = outcome.copy()
     bad_outcome[rows] = signs * POISON
-    return bad_inputs, bad_outcome
+    return pd.concat(parts, axis=1).iloc[:, order], bad_outcome
 
 
 def _check_fold(
