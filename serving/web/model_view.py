@@ -12,7 +12,7 @@ from predictor.scan.task_description import RUN_KINDS, RunKind
 from serving.covariates import FIELD_PREFIX
 from serving.model_store import LoadedModel
 from serving.scan_upload import TABLE_PARTS, TABLES_OF_A_RUN
-from serving.web.result_view import RUN_TITLES
+from serving.web.result_view import RUN_TITLES, trained_on_in_words
 
 PART_LABELS = {
     "confounds": "Confounds table",
@@ -69,7 +69,7 @@ def model_view(model: LoadedModel) -> ModelView:
     bundle = model.bundle
     facts = [
         ("Predicts", outcome_in_words(bundle.outcome.name)),
-        ("Trained on", f"{bundle.trained_on} people"),
+        ("Trained on", trained_on_in_words(bundle)),
         *_performance(bundle.card),
         ("Treatments", ", ".join(bundle.arms) if bundle.arms != ("all",) else "one for all"),
         ("Version", f"{bundle.name} {model.version.version}" + (", champion" if model.version.is_promoted else "")),

@@ -16,6 +16,7 @@ from predictor.report.intervals import intervals_svg
 from predictor.report.waterfall import waterfall_svg
 from predictor.report.wording import in_percent, outcome_in_words, quantity, region_in_words
 from predictor.scan.task_description import RUN_KINDS
+from serving.model_store import LoadedModel
 from serving.web.recent_results import Result
 
 WIDE, NARROW = 720.0, 360.0
@@ -45,6 +46,7 @@ class ResultView:
     status: str
     reasons: list[dict[str, str]]
     sentence: str
+    model: str
     outcome: str
     level: str
     response_rule: str | None
@@ -73,6 +75,7 @@ def result_view(result: Result, *, minutes_kept: float) -> ResultView:
         status=answer["status"],
         reasons=[{**reason, "detail": _sentence_case(reason["detail"])} for reason in answer["reasons"]],
         sentence=_sentence(answer),
+        model=_model(result.model),
         outcome=outcome_in_words(answer["outcome"]["name"]),
         level=_level(arms),
         response_rule=answer["outcome"].get("response_rule"),
@@ -91,11 +94,23 @@ def result_view(result: Result, *, minutes_kept: float) -> ResultView:
     )
 
 
+def _model(model: LoadedModel) -> str:
+    promoted = "champion" if model.version.is_promoted else "not promoted"
+    version = f"{model.bundle.name} {model.version.version}"
+    return f"Model {version} ({promoted}), trained on {trained_on_in_words(model.bundle)}."
+
+
 def training_outcomes(bundle: ModelBundle) -> dict[str, NDArray[np.float64]]:
     """Return what the training people's outcomes were, by arm."""
     held_out = bundle.out_of_fold
     observed = held_out.prediction + held_out.residual
     return {arm: observed[held_out.arm_index == index] for index, arm in enumerate(bundle.arms)}
+
+
+def trained_on_in_words(bundle: ModelBundle) -> str:
+    """Say how many people the model learned from and which cohort they were, so that a synthetic one shows."""
+    cohort = bundle.card.get("cohort")
+    return f"{bundle.trained_on} people" + (f", {cohort}" if cohort else "")
 
 
 def arm_summary(arm: Mapping[str, Any], unit: str) -> str:

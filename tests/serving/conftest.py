@@ -97,7 +97,7 @@ def train_bundle(recipe: Recipe | None = None, **changed: Any) -> ModelBundle:
             motion_mm={"rest": np.full(N_PEOPLE, 0.35), "faces": np.full(N_PEOPLE, 0.35)},
         ),
         "trained_on": N_PEOPLE,
-        "card": {"intended_use": "tests", "metrics": {"r2": 0.31, "r2_interval": {"lower": 0.1, "upper": 0.5}}},
+        "card": {"cohort": "made-up trial", "metrics": {"r2": 0.31, "r2_interval": {"lower": 0.1, "upper": 0.5}}},
         "versions": {"numpy": np.__version__},
     }
     return ModelBundle(**(fields | changed))

@@ -33,7 +33,7 @@ def test_home_says_what_it_is_and_which_model_answers(client: httpx.Client) -> N
     assert "Research use only" in page
     assert "What it is not" in page
     assert "Not promoted" in page
-    assert "80 people" in page
+    assert "80 people, made-up trial" in page
     assert "0.31 [0.10, 0.50]" in page
     assert "Score the sample visit" in page
 
@@ -70,6 +70,11 @@ def test_the_sample_visit_leads_to_its_result(client: httpx.Client, visit: Parts
     covariates = json.dumps({"caps5_total_baseline": 44, "site": "A", "sex": "female"})
     sent = client.post("/v1/scans", files=visit, data={"covariates": covariates})
     assert sent.json()["answer"] == kept["answer"]
+
+
+def test_a_result_says_which_cohort_its_model_learned_from(client: httpx.Client) -> None:
+    page = client.post("/sample", headers=PAGE, follow_redirects=True).text
+    assert "(not promoted), trained on 80 people, made-up trial." in page
 
 
 def test_an_upload_from_the_form_works_without_any_script(client: httpx.Client, visit: Parts) -> None:
