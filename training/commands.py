@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from predictor.console import emit, say
+from predictor.errors import UsageError
 from training.cohort_commands import add_extract, add_simulate
 
 
@@ -33,6 +34,12 @@ def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
     )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=None, metavar="N", help="processes (default: all cores)")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        metavar="DIR",
+        help="also write the primary model to this new folder, for krp serve --bundle",
+    )
     parser.set_defaults(run=_train)
 
 
@@ -56,14 +63,19 @@ def _add_promote(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _train(arguments: argparse.Namespace) -> int:
     # Imported here, so that `krp --help` does not wait for mlflow and scikit-learn.
+    from predictor.model.bundle import save_bundle
     from training.config import read_experiment
     from training.experiment import run_experiment
     from training.report.result_table import result_lines
 
+    if arguments.bundle and arguments.bundle.exists():
+        raise UsageError("expected a new folder for the bundle, found one that is there already.", where="--bundle")
     config = read_experiment(arguments.experiment, overrides=arguments.overrides)
     result = run_experiment(config, n_jobs=arguments.jobs)
     for line in result_lines(result):
         emit(line)
+    if arguments.bundle:
+        save_bundle(result.bundle, arguments.bundle)
     say(f"trained in {result.seconds:.0f} s; next: krp promote {result.registered.name}/{result.registered.version}")
     return 0
 

@@ -15,6 +15,7 @@ from joblib import parallel_config
 from numpy.typing import NDArray
 
 from predictor import console
+from predictor.model.bundle import ModelBundle
 from training.cohort.participants import listed
 from training.config import ExperimentConfig
 from training.estimators import TunedElasticNet, make_estimator
@@ -40,6 +41,7 @@ class ExperimentResult:
     models: tuple[ModelResult, ...]
     permutation: PermutationTest | None  # None: the experiment asked for no permutations
     fold_isolation: FoldIsolation
+    bundle: ModelBundle
     registered: RegisteredVersion
     run_id: str
     seconds: float
@@ -94,7 +96,7 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
         log.metrics(headline(models[0], permutation))
         bundle = build_bundle(primary, table, config, card=card, n_jobs=n_jobs)
         registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
-    return ExperimentResult(models, permutation, isolation, registered, log.run_id, time.monotonic() - start)
+    return ExperimentResult(models, permutation, isolation, bundle, registered, log.run_id, time.monotonic() - start)
 
 
 def make_partitions(table: TrainingTable, config: ExperimentConfig) -> NDArray[np.intp]:

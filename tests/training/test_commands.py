@@ -53,3 +53,8 @@ def test_a_model_that_is_not_there_ends_with_exit_code_3(
 ) -> None:
     assert main(["promote", "small-model/99", "--store", str(store_folder)]) == 3
     assert "small-model/99" in capsys.readouterr().err
+
+
+def test_an_existing_folder_is_not_taken_for_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "experiment.toml", "--bundle", str(tmp_path)]) == 2
+    assert "--bundle" in capsys.readouterr().err
