@@ -20,7 +20,7 @@ run: .venv/runtime  ## simulate a trial, extract, train, register, promote, serv
 	@sh experiments/demo.sh
 
 test: .venv/dev  ## every quick test
-	$(BIN)/python -m pytest -n auto -q
+	$(BIN)/python -m pytest -n auto
 
 check: format lint types imports test  ## what CI runs
 

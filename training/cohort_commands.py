@@ -42,7 +42,7 @@ def add_simulate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--strength", type=float, default=0.35, metavar="SHARE",
         help="share of the outcome's variance that the true couplings explain beyond arm + clinical (0.35)",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=_processes, default=-1, metavar="N", help="processes (all processors)")
+    parser.add_argument("--jobs", type=processes, default=-1, metavar="N", help="processes (all processors)")
     parser.set_defaults(run=_simulate)
 
 
@@ -72,12 +72,12 @@ def add_extract(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="leave out volumes that moved more than this; 0 keeps all (scans 0.5, tables 0.15)",
     )  # fmt: skip
     parser.add_argument("--reader", choices=("bids", "timeseries"), help="kind of DIR (found out by looking)")
-    parser.add_argument("--jobs", type=_processes, default=-1, metavar="N", help="processes (all processors)")
+    parser.add_argument("--jobs", type=processes, default=-1, metavar="N", help="processes (all processors)")
     parser.add_argument("--force", action="store_true", help="compute again what was computed before")
     parser.set_defaults(run=_extract)
 
 
-def _processes(text: str) -> int:
+def processes(text: str) -> int:
     """Read a number of processes: 1 or more, or -1 for all processors."""
     number = int(text)
     if number < 1 and number != -1:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
-from training.cohort_commands import add_extract, add_simulate
+from training.cohort_commands import add_extract, add_simulate, processes
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,7 +33,7 @@ def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=int, default=None, metavar="N", help="processes (default: all cores)")
+    parser.add_argument("--jobs", type=processes, default=-1, metavar="N", help="processes (all processors)")
     parser.add_argument(
         "--bundle",
         type=Path,
@@ -68,10 +68,10 @@ def _train(arguments: argparse.Namespace) -> int:
     from training.experiment import run_experiment
     from training.report.result_table import result_lines
 
-    if arguments.bundle and arguments.bundle.exists():
-        raise UsageError("expected a new folder for the bundle, found one that is there already.", where="--bundle")
+    if arguments.bundle and (arguments.bundle.exists() or not arguments.bundle.parent.is_dir()):
+        raise UsageError("expected a new folder for the bundle, in a folder that exists.", where="--bundle")
     config = read_experiment(arguments.experiment, overrides=arguments.overrides)
-    result = run_experiment(config, n_jobs=arguments.jobs)
+    result = run_experiment(config, n_jobs=None if arguments.jobs == -1 else arguments.jobs)
     for line in result_lines(result):
         emit(line)
     if arguments.bundle:
@@ -84,7 +84,7 @@ def _promote(arguments: argparse.Namespace) -> int:
     from training.registry import decide, examine
     from training.tracking import open_store
 
-    store = open_store(arguments.store)
+    store = open_store(arguments.store, must_exist=True)
     promotion = examine(arguments.model, store=store)
     for check in promotion.checks:
         emit(f"  {check.line()}")

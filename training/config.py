@@ -6,6 +6,7 @@ The primary model is named in the file, before anything is fitted; the file is l
 from __future__ import annotations
 
 import hashlib
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
@@ -14,9 +15,14 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from predictor.errors import ConfigError
+from predictor.model.outcome_definition import MAX_ABS_VALUE
 
 Section = TypeVar("Section")
 InnerFolds = int | Literal["leave_one_out"]
+
+EXPERIMENT_NAME, MODEL_NAME = re.compile(r"\w[\w .-]*"), re.compile(r"\w[\w -]*")
+MAX_NAME_LENGTH = 100
+MAX_ALPHAS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class CovariatesConfig:
     Demographic columns and motion serve baselines only.
     """
 
-    arm: str | None = None
+    arm: str | None = None  # empty text means none, as for treatment and site: TOML has no other word for it
     treatment: str | None = None  # the arm of interest, named first in every answer; else the first by alphabet
     clinical: tuple[str, ...] = ()
     site: str | None = None
@@ -71,8 +77,12 @@ class CovariatesConfig:
     interactions: bool = False  # arm x feature
 
     def __post_init__(self) -> None:
-        if self.interactions and self.arm is None:
+        if self.interactions and not self.arm:
             raise ConfigError("interactions are arm x feature, but no arm column is named.", where="[covariates]")
+        named = [name for name in (self.arm, self.site, *self.clinical, *self.demographic, *self.motion) if name]
+        doubled = sorted({name for name in named if named.count(name) > 1})
+        if doubled:
+            raise ConfigError(f"expected every column in one role, found {doubled[0]} twice.", where="[covariates]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +96,9 @@ class ModelConfig:
     smallest_alpha_fraction: float = 0.05
 
     def __post_init__(self) -> None:
-        _require(all(0 < ratio <= 1 for ratio in self.l1_ratios), "[model] l1_ratios", "numbers in (0, 1]")
-        _require(self.n_alphas >= 2, "[model] n_alphas", "2 or more")
+        is_sound = bool(self.l1_ratios) and all(0 < ratio <= 1 for ratio in self.l1_ratios)
+        _require(is_sound, "[model] l1_ratios", "numbers in (0, 1]")
+        _require(2 <= self.n_alphas <= MAX_ALPHAS, "[model] n_alphas", f"2 to {MAX_ALPHAS}")
         _require(0 < self.smallest_alpha_fraction < 1, "[model] smallest_alpha_fraction", "a number in (0, 1)")
 
 
@@ -110,6 +121,7 @@ class ValidationConfig:
         _require(inner == "leave_one_out" or inner >= 2, "[validation] inner_folds", "2 or more")
         _require(self.n_permutations >= 0, "[validation] n_permutations", "0 or more")
         _require(self.n_bootstrap_models >= 2, "[validation] n_bootstrap_models", "2 or more")
+        _require(self.seed >= 0, "[validation] seed", "0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,10 @@ class TrackingConfig:
 
     registered_model: str
     store: str = "mlruns"
+
+    def __post_init__(self) -> None:
+        _require_name(self.registered_model, "[tracking] registered_model", allowed=MODEL_NAME)
+        _require(bool(self.store), "[tracking] store", "a folder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +149,13 @@ class ExperimentConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     source: str = ""  # the file's text, then one comment line per value set on the command line
+
+    def __post_init__(self) -> None:
+        _require_name(self.name, "name", allowed=EXPERIMENT_NAME)
+        if self.outcome.column and self.outcome.column in (*self.covariates.clinical, self.covariates.site):
+            raise ConfigError(
+                f"{self.outcome.column} is the outcome; a model cannot be given it.", where="[covariates]"
+            )
 
     @property
     def digest(self) -> str:
@@ -173,7 +196,7 @@ def read_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentC
 def _apply_override(document: dict[str, Any], override: str) -> None:
     name, separator, text = override.partition("=")
     *sections, key = [part.strip() for part in name.split(".")]
-    if not separator or not key or len(sections) > 1:
+    if not separator or not key or len(sections) > 1 or "" in sections or "\n" in override:
         raise ConfigError(f"expected section.key=value, got {override!r}.", where="--set")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
@@ -225,7 +248,8 @@ def _fits(value: Any, kind: Any) -> bool:
     if origin is not None:  # Mapping
         return isinstance(value, dict)
     if kind in (int, float):
-        return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+        is_number = isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+        return is_number and abs(value) <= MAX_ABS_VALUE  # TOML knows nan and inf, which no setting can be
     return isinstance(value, kind)
 
 
@@ -240,6 +264,12 @@ def _in_words(kind: Any) -> str:
         return f"a list of {_in_words(get_args(kind)[0])}"
     names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
     return names.get(kind, "a table")
+
+
+def _require_name(name: str, place: str, *, allowed: re.Pattern[str]) -> None:
+    """Refuse what MLflow does not take as a name, or what would leave the store's folder as part of a path."""
+    is_met = allowed.fullmatch(name) is not None and len(name) <= MAX_NAME_LENGTH
+    _require(is_met, place, f"letters, digits, spaces, - and _, at most {MAX_NAME_LENGTH}")
 
 
 def _require(is_met: bool, place: str, expected: str) -> None:

@@ -15,7 +15,7 @@ from predictor.errors import ConfigError
 from predictor.model.outcome_definition import Covariate
 from predictor.model.response_design import ResponseDesign, covariate_column_names
 from training.config import InnerFolds, ModelConfig, ValidationConfig
-from training.evaluation.splits import leave_one_out, stratified_folds, train_and_test
+from training.evaluation.splits import check_fold_count, leave_one_out, stratified_folds, train_and_test
 from training.penalised_regression import FINAL_TOLERANCE, PathProblem, PenalisedRegression
 
 # A ridge path starts far above any useful penalty and must reach far down.
@@ -136,6 +136,7 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
             return leave_one_out(len(outcome))
         arms = None if self.arm is None else list(X[self.arm])
         rng = np.random.default_rng(self.random_state)
+        check_fold_count(len(outcome), self.inner_folds, where="[validation] inner_folds")
         return stratified_folds(outcome, arms, n_folds=self.inner_folds, rng=rng)
 
     def _free_columns(self, design: Any) -> tuple[int, ...]:

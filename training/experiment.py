@@ -15,7 +15,9 @@ from joblib import parallel_config
 from numpy.typing import NDArray
 
 from predictor import console
+from predictor.errors import TrainingError
 from predictor.model.bundle import ModelBundle
+from predictor.model.out_of_fold import MIN_PEOPLE
 from training.cohort.participants import listed
 from training.config import ExperimentConfig
 from training.estimators import TunedElasticNet, make_estimator
@@ -76,6 +78,8 @@ def run_experiment(config: ExperimentConfig, *, n_jobs: int | None = None) -> Ex
 def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int | None = None) -> ExperimentResult:
     """Run an experiment on a cohort that is read already; see `run_experiment`."""
     start = time.monotonic()
+    if len(table.outcome) < MIN_PEOPLE:  # said now, not when everything is fitted
+        raise TrainingError(f"expected at least {MIN_PEOPLE} participants, got {len(table.outcome)}.", where="[cohort]")
     n_jobs = n_jobs or os.cpu_count() or 1
     partitions = make_partitions(table, config)
     estimators = make_estimators(table, config)

@@ -1,17 +1,19 @@
 """Features of a whole cohort: extracted visit by visit, kept on disk, gathered into one table.
 
-A visit's result is one JSON file, written at once or not at all; a visit whose result carries the recipe's hash is not
-computed again. The table is gathered from those files, so that participants can be extracted on different machines.
+A visit's result is one JSON file, written at once or not at all; a visit whose result carries the recipe's hash, and is
+newer than all its inputs, is not computed again. The table is gathered from those files, so that participants can be
+extracted on different machines.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -40,9 +42,11 @@ from training.cohort.participants import (
     read_table_bytes,
 )
 from training.cohort.visit import CohortVisit
+from training.output_files import make_folder, write_atomically
 
 TABLE_FILE, DEFINITIONS_FILE, RECIPE_FILE = "features.tsv", "features.json", "recipe.json"
 QUALITY_FILE, DESCRIPTION_FILE = "quality.tsv", "dataset_description.json"
+EXTRACT_AGAIN = "Remove the file and run `krp extract DIR OUT participant` again."
 # Numbers of a run that the quality table shows; the rest stands in the participant's file.
 QUALITY_COLUMNS = ("minutes_kept", "mean_framewise_displacement_mm", "share_censored", "median_temporal_snr")
 
@@ -87,7 +91,7 @@ class ExtractionSummary:
     """What became of every visit."""
 
     extracted: tuple[str, ...]
-    skipped: tuple[str, ...]  # done before, with the same recipe
+    skipped: tuple[str, ...]  # done before, with the same recipe, and nothing changed since
     failed: tuple[FailedVisit, ...]
 
 
@@ -113,11 +117,17 @@ def extract_cohort(
     -------
     ExtractionSummary
         A visit that cannot be read is named there and stops nobody else.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     write_atomically(out / RECIPE_FILE, _json_text(recipe.document()))
     write_atomically(out / DESCRIPTION_FILE, _json_text(_dataset_description()))
-    done = [] if force else [visit for visit in visits if _is_done(visit.participant_id, recipe, out)]
+    definitions = feature_definitions(recipe)
+    done = [] if force else [visit for visit in visits if _is_done(visit, recipe, definitions, out)]
     waiting = [visit for visit in visits if visit not in done]
     tasks = (delayed(extract_visit)(visit, recipe, out) for visit in waiting)
     # A lone visit is not worth a second process.
@@ -136,14 +146,14 @@ def extract_visit(visit: CohortVisit, recipe: Recipe, out: Path) -> FailedVisit 
     """Extract one visit and write its file; None when that went well."""
     path = result_path(out, visit.participant_id)
     try:
+        make_folder(path.parent)
         session = visit.read(recipe)
         vector, report = extract_features(session, recipe), session_quality(session, recipe)
+        write_atomically(path, _json_text(_visit_document(visit, vector, report)))
     except PredictorError as error:
         # A result of an earlier recipe or scan must not pass for this one's.
-        path.unlink(missing_ok=True)
+        _forget(path)
         return FailedVisit(visit.participant_id, error.code, str(error), error.where, error.remedy)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, _json_text(_visit_document(visit, vector, report)))
     return None
 
 
@@ -169,9 +179,12 @@ def gather_table(out: Path) -> FeatureTable:
             remedy="Run `krp extract DIR OUT participant` first.",
         )
     recipe = recipe_from_document(_read_object(out / RECIPE_FILE))
-    documents = [_read_object(path) for path in paths]
-    _check_same_recipe(documents, recipe)
     definitions = feature_definitions(recipe)
+    documents = [_read_result(path) for path in paths]
+    _check_same_recipe(documents, recipe)
+    for path, document in zip(paths, documents, strict=True):
+        if not _has_values(document, definitions):
+            raise TableError("the file lacks features of its recipe.", where=path.name, remedy=EXTRACT_AGAIN)
     write_atomically(out / TABLE_FILE, _table_text(documents, definitions))
     write_atomically(out / DEFINITIONS_FILE, _json_text(definitions_document(definitions)))
     write_atomically(out / QUALITY_FILE, _quality_text(documents))
@@ -203,16 +216,6 @@ def read_feature_table(path: Path) -> FeatureTable:
     return _ready(ready, recipe=recipe, quality=quality)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that there is either the old one or the whole new one."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def _ready(ready: ReadyFeatures, *, recipe: Recipe | None = None, quality: pd.DataFrame | None = None) -> FeatureTable:
     index = ready.values.index
     hashes = ready.sources.get(RECIPE_HASH)
@@ -226,12 +229,42 @@ def _ready(ready: ReadyFeatures, *, recipe: Recipe | None = None, quality: pd.Da
     )
 
 
-def _is_done(participant_id: str, recipe: Recipe, out: Path) -> bool:
+def _is_done(visit: CohortVisit, recipe: Recipe, definitions: Sequence[FeatureDefinition], out: Path) -> bool:
+    """Whether there is a whole result of this recipe, and no input was changed after it."""
+    path = result_path(out, visit.participant_id)
     try:
-        document = json.loads(result_path(out, participant_id).read_bytes())
-    except (OSError, ValueError):
+        document = _read_result(path)
+        made_at = path.stat().st_mtime_ns
+        is_current = all(file.stat().st_mtime_ns <= made_at for file in visit.input_files)
+    except (TableError, OSError):
         return False
-    return isinstance(document, dict) and document.get(RECIPE_HASH) == recipe.recipe_hash
+    return is_current and document[RECIPE_HASH] == recipe.recipe_hash and _has_values(document, definitions)
+
+
+def _forget(path: Path) -> None:
+    """Remove a result, and its folder if that is empty then."""
+    with suppress(OSError):  # whatever is in the way there was not written by us
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    """Return a participant's document; raises TableError if it is damaged or another person's."""
+    document = _read_object(path)
+    kinds = {"values": dict, "missing_reasons": dict, "reasons": list, "quality": dict, "status": str}
+    kinds |= {PARTICIPANT_ID: str, RECIPE_HASH: str, INPUT_DIGEST: str}
+    if not all(isinstance(document.get(key), kind) for key, kind in kinds.items()):
+        raise TableError("the file is no whole result.", where=path.name, remedy=EXTRACT_AGAIN)
+    if document[PARTICIPANT_ID] != path.parent.name:
+        raise TableError("the file holds another participant's result.", where=path.name, remedy=EXTRACT_AGAIN)
+    return document
+
+
+def _has_values(document: Mapping[str, Any], definitions: Sequence[FeatureDefinition]) -> bool:
+    """Whether every feature is there, as a number or as missing."""
+    values = document["values"]
+    kinds = (int, float, NoneType)
+    return all(d.name in values and isinstance(values[d.name], kinds) for d in definitions)
 
 
 def _visit_document(visit: CohortVisit, vector: FeatureVector, report: QualityReport) -> dict[str, Any]:

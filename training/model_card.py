@@ -86,7 +86,7 @@ def limits(
         found.append("Chance level was not tested by permutation.")
     elif permutation.p_value >= 0.05:
         found.append(f"Not distinguishable from chance (permutation p = {permutation.p_value:.2g}).")
-    if config.covariates.site is None or table.inputs[config.covariates.site].nunique() < 2:
+    if not config.covariates.site or table.inputs[config.covariates.site].nunique() < 2:
         found.append("One site only, or site unknown: other scanners may shift the predictions.")
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,19 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-# Set before mlflow is imported: it would otherwise call home, and print progress bars over ours.
-os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-os.environ["DO_NOT_TRACK"] = "true"
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-
 import mlflow
+import pandas as pd
+from alembic.util import CommandError
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from predictor.errors import ModelUnavailableError, UsageError
+from training.output_files import make_folder
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
@@ -84,7 +82,8 @@ class RunLog:
         """Log which data the run used, by digest; the data stay where they are."""
         # MLflow keeps at most 36 characters of a digest; the full one is a tag.
         short = digest.removeprefix("sha256:")[:32]
-        data = MetaDataset(CodeDatasetSource({"source": source}), name=name, digest=short)  # type: ignore[abstract]
+        known = {"source": source[:MAX_VALUE_LENGTH]}
+        data = MetaDataset(CodeDatasetSource(known), name=name[:MAX_VALUE_LENGTH], digest=short)  # type: ignore[abstract]
         entity = data._to_mlflow_entity()
         tag = InputTag("mlflow.data.context", "training")
         self.client.log_inputs(self.run_id, [DatasetInput(entity, [tag])])
@@ -96,16 +95,43 @@ def store_uri(folder: Path) -> str:
     return f"sqlite:///{(folder / DATABASE).resolve().as_posix()}"
 
 
-def open_store(folder: Path) -> Store:
-    """Open a store, creating its database on first use."""
+def open_store(folder: Path, *, must_exist: bool = False) -> Store:
+    """Open a store, creating its database on first use.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be made, or its database is none of MLflow's.
+    ModelUnavailableError
+        If there is no store and `must_exist` says that there should be one.
+    """
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
-    folder.mkdir(parents=True, exist_ok=True)
+    if must_exist and not (folder / DATABASE).is_file():
+        raise ModelUnavailableError(
+            f"expected a store with {DATABASE}, found none there.",
+            where=folder.name,
+            remedy="Name the folder that `krp train` wrote, or train first.",
+        )
+    make_folder(folder)
     uri = store_uri(folder)
     # Logging and loading of models know no other way to say which store is meant.
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    return Store(folder, MlflowClient(uri, uri))
+    return Store(folder, _connected(uri))
+
+
+def _connected(uri: str) -> MlflowClient:
+    try:
+        client = MlflowClient(uri, uri)
+        client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, CommandError) as error:
+        raise UsageError(
+            f"the store's {DATABASE} cannot be opened by this version of MLflow.",
+            where=DATABASE,
+            remedy="Name another store; a damaged or newer database cannot be used.",
+        ) from error
+    return client
 
 
 @contextmanager

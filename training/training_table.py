@@ -10,9 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from predictor.errors import ConfigError, MissingColumnError, TableError, TrainingError, UnknownParticipantError
+from predictor.errors import (
+    ConfigError,
+    MissingColumnError,
+    TableError,
+    TrainingError,
+    UnknownParticipantError,
+    ValueOutOfRangeError,
+)
 from predictor.features.feature_vector import FeatureDefinition
-from predictor.model.outcome_definition import Covariate, CovariateRole, OutcomeDefinition
+from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, CovariateRole, OutcomeDefinition
 from training.cohort.outcome import outcome_values
 from training.cohort.participants import listed, read_participants
 from training.config import CovariatesConfig, ExperimentConfig
@@ -89,8 +96,9 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     known = people[[c.name for c in (*covariates, *demographic)]]
     of_participants = [column for column in config.covariates.motion if column not in inputs]
     _check_columns(people, of_participants)
+    _check_names(list(inputs.columns), (*known.columns, *of_participants), outcome=definition.name)
     return TrainingTable(
-        inputs=pd.concat([inputs, _as_objects(known), people[of_participants].astype(np.float64)], axis=1),
+        inputs=pd.concat([inputs, _as_objects(known), _motion(people[of_participants])], axis=1),
         outcome=values.to_numpy(dtype=np.float64),
         outcome_definition=definition,
         definitions=definitions,
@@ -160,6 +168,14 @@ def _covariate(column: pd.Series, role: CovariateRole, *, treatment: str | None)
         )
     if pd.api.types.is_numeric_dtype(column) and role not in ("arm", "site"):
         return Covariate(name, "number", role=role)
+    numbers = pd.to_numeric(column, errors="coerce")
+    if role in ("clinical", "demographic") and numbers.notna().any():
+        odd = [str(person) for person in column.index[~(numbers.abs() <= MAX_ABS_VALUE)]]
+        raise ValueOutOfRangeError(
+            f"{name} holds numbers, but none that can be used for {listed(odd)}.",
+            where=f"participants.tsv, column {name}",
+            remedy="Correct these cells, or write n/a; a column of categories holds words only.",
+        )
     levels = sorted({_level(value) for value in column})
     if role == "arm":
         _check_arms(levels, treatment)
@@ -168,7 +184,7 @@ def _covariate(column: pd.Series, role: CovariateRole, *, treatment: str | None)
 
 
 def _check_arms(levels: list[str], treatment: str | None) -> None:
-    if treatment is not None and treatment not in levels:
+    if treatment and treatment not in levels:
         raise ConfigError(
             f"the treatment {treatment!r} is no arm of the cohort; it has {', '.join(levels)}.",
             where="[covariates] treatment",
@@ -176,7 +192,7 @@ def _check_arms(levels: list[str], treatment: str | None) -> None:
 
 
 def _check_features(features: pd.DataFrame) -> None:
-    """Refuse features that nobody has: no imputation can make up for them."""
+    """Refuse features that nobody has, for no imputation can make up for them, and numbers whose squares overflow."""
     empty = [str(name) for name in features.columns[features.isna().all()]]
     if empty:
         raise TrainingError(
@@ -184,6 +200,31 @@ def _check_features(features: pd.DataFrame) -> None:
             where="features.tsv",
             remedy="Leave their family out of [features] families, or find out why extraction could not compute them.",
         )
+    huge = [str(name) for name in features.columns[(features.abs() > MAX_ABS_VALUE).any()]]
+    if huge:
+        raise ValueOutOfRangeError(f"numbers above {MAX_ABS_VALUE:g} stand in {listed(huge)}.", where="features.tsv")
+
+
+def _check_names(features: Sequence[str], known: Sequence[str], *, outcome: str) -> None:
+    """Refuse columns that stand on both sides, and an outcome among the features."""
+    shared = sorted(set(features) & {*known, outcome})
+    if shared:
+        raise TableError(
+            f"{listed(shared)} stand in the feature table and among covariates or outcome.",
+            where="features.tsv",
+            remedy="Take the column out of the feature table, or rename it.",
+        )
+
+
+def _motion(motion: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns as numbers; missing ones are left to the baseline's imputation."""
+    words = [str(name) for name in motion if not pd.api.types.is_numeric_dtype(motion[name])]
+    if words:
+        raise ValueOutOfRangeError(
+            f"expected numbers in {listed(words)}, found other values.",
+            where=f"participants.tsv, column {words[0]}",
+        )
+    return motion.astype(np.float64)
 
 
 def _check_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from predictor.errors import MissingColumnError, TableError, TrainingError
 from predictor.model.linear_model import LinearResponseModel
-from predictor.model.outcome_definition import Covariate, is_missing
+from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, is_missing
 
 # The arm of a model that was trained without arms.
 ALL = "all"
@@ -67,6 +67,7 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         of_covariates = {covariate.name for covariate in self.covariates}
         chosen = self.features if self.features is not None else [c for c in X.columns if c not in of_covariates]
         self.feature_names_ = tuple(chosen)
+        self._header: pd.Index | None = None
         self.input_names_ = self.feature_names_ + tuple(n for c in self.covariates for n in c.input_names)
         raw = self.raw_inputs(X)
         is_empty = np.asarray(np.isnan(raw).all(axis=0))
@@ -112,14 +113,13 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         TableError
             If a column is missing, a feature is no finite number, or a level is unknown.
         """
-        _check_columns(X, [*self.feature_names_, *(c.name for c in self.covariates)])
         try:
-            features = X.loc[:, list(self.feature_names_)].to_numpy(dtype=np.float64, na_value=np.nan)
+            features = self._features(X)
         except (TypeError, ValueError) as error:
             raise TableError("expected numbers in all feature columns, found other values.") from error
         if np.isinf(features).any():
             raise TableError("expected finite numbers in all feature columns, found infinity.")
-        covariates = [covariate.encode(X[covariate.name].tolist()) for covariate in self.covariates]
+        covariates = [_encoded(covariate, X[covariate.name]) for covariate in self.covariates]
         return np.concatenate([features, *covariates], axis=1)
 
     def standardise(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -139,10 +139,28 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         covariate = _arm_of(self.covariates)
         if covariate is None:
             return np.zeros((len(X), 0))
-        if any(is_missing(value) for value in X[covariate.name]):
+        values = X[covariate.name].tolist()
+        if any(map(_once(is_missing), values)):
             raise TableError("expected an arm for everyone, found empty cells.", where=covariate.name)
-        levels = [covariate.levels.index(str(covariate.level_of(value))) for value in X[covariate.name]]
-        return contrasts[levels]
+        return contrasts[list(map(_once(lambda value: covariate.levels.index(str(covariate.level_of(value)))), values))]
+
+    def _features(self, X: pd.DataFrame) -> NDArray[np.float64]:
+        """Return the feature columns as numbers, found by position once the table's header is known.
+
+        Folds of one cohort share one header and ask thousands of times; looking names up would take half of each fit.
+        """
+        known = getattr(self, "_header", None)
+        if known is None or not X.columns.is_(known):
+            _check_columns(X, [*self.feature_names_, *(c.name for c in self.covariates)])
+            if not X.columns.is_unique:
+                return X.loc[:, list(self.feature_names_)].to_numpy(dtype=np.float64, na_value=np.nan)
+            positions = X.columns.get_indexer(pd.Index(self.feature_names_, dtype=object))
+            first, n_features = (int(positions[0]), len(positions)) if len(positions) else (0, 0)
+            is_run = np.array_equal(positions, np.arange(first, first + n_features))
+            self._header, self._positions = X.columns, slice(first, first + n_features) if is_run else positions
+        chosen = X.iloc[:, self._positions]
+        numbers = chosen.to_numpy()
+        return numbers if numbers.dtype == np.float64 else chosen.to_numpy(dtype=np.float64, na_value=np.nan)
 
     def _learn(self, raw: NDArray[np.float64]) -> None:
         is_indicator = np.array(
@@ -226,6 +244,29 @@ def _arm_of(covariates: Sequence[Covariate]) -> Covariate | None:
     if len(arms) > 1:
         raise TrainingError("expected at most one covariate with role arm.")
     return arms[0] if arms else None
+
+
+def _encoded(covariate: Covariate, column: pd.Series) -> NDArray[np.float64]:
+    """`Covariate.encode`, without asking again for a value that was seen."""
+    if covariate.kind == "number" and column.dtype == np.float64:
+        numbers = column.to_numpy()
+        if not (np.abs(numbers) > MAX_ABS_VALUE).any():
+            return numbers[:, np.newaxis]
+    rows = list(map(_once(lambda value: covariate.encode([value])[0]), column.tolist()))
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(covariate.input_names))
+
+
+def _once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return the function with a memory; 1, 1.0 and True are different values to it."""
+    known: dict[tuple[type, Any], Any] = {}
+
+    def remember(value: Any) -> Any:
+        key = (type(value), value)
+        if key not in known:
+            known[key] = function(value)
+        return known[key]
+
+    return remember
 
 
 def _check_columns(table: pd.DataFrame, needed: Sequence[str]) -> None:

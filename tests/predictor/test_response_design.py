@@ -152,3 +152,44 @@ def test_the_planted_interaction_is_found(make_cohort: Callable[..., Any]) -> No
     pipeline = Pipeline([("design", ResponseDesign(covariates=cohort.covariates)), ("model", LinearRegression())])
     model: LinearResponseModel = linear_model_of(pipeline.fit(cohort.table, cohort.outcome))
     assert model.weights[:, 0] == pytest.approx([8.0, 0.0], abs=1.5)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 1), slice(5, 40, 3)])
+@pytest.mark.parametrize("features", [None, ("a", "b"), ("d", "a"), ()])
+@pytest.mark.parametrize("covariates", [(AGE, SITE, ARM), (SITE,), ()])
+def test_quick_reading_gives_the_bytes_and_layout_of_reading_value_by_value(
+    table: pd.DataFrame,
+    rows: slice,
+    features: tuple[str, ...] | None,
+    covariates: tuple[Covariate, ...],
+) -> None:
+    known = table if covariates else table[list("abcd")]
+    known = known.drop(columns=["age", "arm"]) if covariates == (SITE,) else known
+    if not covariates and features == ():
+        pytest.skip("a design of nothing")
+    design = ResponseDesign(covariates=covariates, features=features, arm_interactions=False).fit(known)
+    chosen = known.astype({"site": object}).iloc[rows] if "site" in known else known.iloc[rows]
+    if "site" in chosen:
+        chosen = chosen.assign(site=[None if number % 5 == 0 else site for number, site in enumerate(chosen["site"])])
+    for _ in range(2):  # the second time, the header is known
+        slow = [chosen.loc[:, list(design.feature_names_)].to_numpy(dtype=np.float64, na_value=np.nan)]
+        slow += [covariate.encode(chosen[covariate.name].tolist()) for covariate in covariates]
+        expected, quick = np.concatenate(slow, axis=1), design.raw_inputs(chosen)
+        assert np.array_equal(quick, expected, equal_nan=True)
+        assert quick.flags.c_contiguous == expected.flags.c_contiguous
+        assert not np.shares_memory(quick, chosen.to_numpy())
+
+
+def test_a_table_with_other_columns_is_read_by_name_after_the_first(table: pd.DataFrame) -> None:
+    design = ResponseDesign(covariates=(AGE, SITE, ARM)).fit(table)
+    shuffled = table[["arm", "d", "site", "b", "age", "a", "c"]]
+    assert np.array_equal(design.raw_inputs(shuffled), design.raw_inputs(table), equal_nan=True)
+    with pytest.raises(MissingColumnError):
+        design.raw_inputs(table.drop(columns="b"))
+
+
+def test_true_is_not_taken_for_the_level_1_seen_before(table: pd.DataFrame) -> None:
+    site = Covariate("site", "category", ("1", "2"), role="site")
+    design = ResponseDesign(covariates=(site,), features=("a",)).fit(table.assign(site=["1", "2"] * 30))
+    raw = design.raw_inputs(pd.DataFrame({"a": 1.0, "site": pd.Series([1, True, 1.0, "2"], dtype=object)}))
+    assert np.array_equal(raw[:, 1], [1.0, np.nan, 1.0, 0.0], equal_nan=True)

@@ -55,6 +55,9 @@ def test_a_model_that_is_not_there_ends_with_exit_code_3(
     assert "small-model/99" in capsys.readouterr().err
 
 
-def test_an_existing_folder_is_not_taken_for_the_bundle(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "experiment.toml", "--bundle", str(tmp_path)]) == 2
-    assert "--bundle" in capsys.readouterr().err
+def test_a_folder_that_cannot_take_the_bundle_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere" / "bundle"):
+        assert main(["train", "experiment.toml", "--bundle", str(folder)]) == 2
+        assert "--bundle" in capsys.readouterr().err

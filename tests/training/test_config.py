@@ -54,6 +54,20 @@ def test_a_minimal_file_gets_the_defaults(tmp_path: Path) -> None:
         (('name = "caps5_percent_improvement"', 'column = "pain"\nname = "x"'), "not both"),
         (("[tracking]", "cohort = 3\n[tracking]"), "cohort"),
         (("[cohort]", "[cohort"), "TOML"),
+        (('name = "trial"', 'name = ""'), "name"),
+        (('name = "trial"', 'name = "../../elsewhere"'), "name"),
+        (('name = "trial"', f'name = "{"x" * 101}"'), "name"),
+        (('"ketamine-response"', '"a/b"'), "registered_model"),
+        (('"ketamine-response"', '"a.b"'), "registered_model"),
+        (('"ketamine-response"', '""'), "registered_model"),
+        (('"ketamine-response"', '"x"\nstore = ""'), "store"),
+        (("[tracking]", "[validation]\nseed = -1\n[tracking]"), "seed"),
+        (("[tracking]", "[model]\nl1_ratios = []\n[tracking]"), "l1_ratios"),
+        (("[tracking]", "[model]\nn_alphas = 100000000000\n[tracking]"), "n_alphas"),
+        (('name = "caps5_percent_improvement"', 'column = "p"\nunit = "z"\nresponse_threshold = nan'), "threshold"),
+        (("[tracking]", '[covariates]\narm = "arm"\nclinical = ["arm"]\n[tracking]'), "arm"),
+        (("[tracking]", '[covariates]\nclinical = ["age", "age"]\n[tracking]'), "age"),
+        (("[tracking]", '[covariates]\narm = ""\ninteractions = true\n[tracking]'), "no arm"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, change: tuple[str, str], named: str) -> None:
@@ -79,7 +93,7 @@ def test_values_set_on_the_command_line_win_and_are_part_of_the_digest(tmp_path:
 
 
 def test_a_nonsensical_override_is_refused(tmp_path: Path) -> None:
-    for override in ("features", "a.b.c=1", "=3", "name.x=1"):
+    for override in ("features", "a.b.c=1", "=3", "name.x=1", ".name=x", "cohort.name=x\n[tracking]"):
         with pytest.raises(ConfigError):
             read(tmp_path, MINIMAL, override)
 
@@ -87,3 +101,9 @@ def test_a_nonsensical_override_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_experiment(tmp_path / "nothing.toml")
+
+
+def test_the_outcome_is_no_covariate(tmp_path: Path) -> None:
+    text = MINIMAL.replace('name = "caps5_percent_improvement"', 'column = "pain"\nunit = "z"')
+    with pytest.raises(ConfigError, match="pain is the outcome"):
+        read(tmp_path, text, 'covariates.clinical=["pain"]')

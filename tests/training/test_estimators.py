@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import StandardScaler
 
+from predictor.errors import TrainingError
 from training.estimators import TunedElasticNet
 from training.evaluation.nested_cv import cross_validate
 from training.evaluation.splits import leave_one_out
@@ -71,3 +72,10 @@ def test_more_columns_than_people_are_no_obstacle(rng: np.random.Generator) -> N
     inputs = pd.DataFrame(rng.standard_normal((20, 1500))).rename(columns=str)
     tuned = TunedElasticNet(StandardScaler(), n_alphas=5, inner_folds=3).fit(inputs, rng.standard_normal(20))
     assert np.isfinite(tuned.predict(inputs)).all()
+
+
+def test_too_few_people_for_the_inner_folds_names_the_inner_folds(rng: np.random.Generator) -> None:
+    inputs = pd.DataFrame(rng.standard_normal((6, 2))).rename(columns=str)
+    with pytest.raises(TrainingError) as caught:
+        TunedElasticNet(StandardScaler(), inner_folds=7).fit(inputs, rng.standard_normal(6))
+    assert caught.value.where == "[validation] inner_folds"

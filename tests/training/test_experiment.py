@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
+from predictor.errors import TrainingError
 from training.config import ExperimentConfig
 from training.evaluation.metrics import r2_against_training_mean
-from training.experiment import ExperimentResult, make_partitions
+from training.experiment import ExperimentResult, make_partitions, run_on_table
 from training.report.result_table import result_lines, short
 from training.tracking import open_store
 from training.training_table import TrainingTable
@@ -107,3 +109,13 @@ def download(config: ExperimentConfig, uri: str) -> str:
 def read_text(config: ExperimentConfig, uri: str) -> str:
     with open(download(config, uri), encoding="utf-8") as file:
         return file.read()
+
+
+def test_too_few_people_for_intervals_are_refused_before_anything_is_logged(
+    training_table: TrainingTable, config: ExperimentConfig, tmp_path: Path
+) -> None:
+    few = replace(training_table, inputs=training_table.inputs.head(6), outcome=training_table.outcome[:6])
+    elsewhere = replace(config, tracking=replace(config.tracking, store=str(tmp_path / "mlruns")))
+    with pytest.raises(TrainingError, match="at least 9 participants, got 6"):
+        run_on_table(few, elsewhere, n_jobs=1)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from predictor.errors import (
     RowMismatchError,
     SessionError,
     TableError,
+    UsageError,
 )
 from predictor.features.extraction import extract_features
 from predictor.features.feature_vector import FeatureDefinition
@@ -26,8 +28,8 @@ from training.feature_table import (
     gather_table,
     read_feature_table,
     result_path,
-    write_atomically,
 )
+from training.output_files import write_atomically
 
 REGIONS = ("amygdala_L", "amygdala_R", "vmPFC", "dACC")
 RECIPE = region_table_recipe(REGIONS)
@@ -40,6 +42,7 @@ class _Visit:
     participant_id: str
     seed: int
     session_id: str | None = None
+    input_files: tuple[Path, ...] = ()
 
     def read(self, recipe: Recipe) -> BaselineSession:
         if self.seed % 2:
@@ -190,7 +193,53 @@ def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytes
         raise OSError("no space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UsageError, match=r"a\.json|cannot be written"):
         write_atomically(path, "new")
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("damage", ["recipe hash only", "another person", "a feature is text", "a feature is gone"])
+def test_a_damaged_result_is_extracted_again_and_never_gathered(tmp_path: Path, damage: str) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    path = result_path(tmp_path, "sub-02")
+    document = json.loads(path.read_text())
+    name = next(iter(document["values"]))
+    if damage == "recipe hash only":
+        document = {"recipe_hash": document["recipe_hash"]}
+    elif damage == "another person":
+        document["participant_id"] = "sub-01"
+    elif damage == "a feature is text":
+        document["values"][name] = "high"
+    else:
+        del document["values"][name]
+    path.write_text(json.dumps(document))
+    with pytest.raises(TableError):
+        gather_table(tmp_path)
+    assert extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1).extracted == ("sub-02",)
+    assert len(gather_table(tmp_path).values) == 4
+
+
+def test_a_result_older_than_its_scan_is_made_anew(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.nii.gz"
+    scan.write_bytes(b"")
+    visits = [replace(visit, input_files=(scan,)) for visit in VISITS[:2]]
+    out = tmp_path / "out"
+    extract_cohort(visits, RECIPE, out, n_jobs=1)
+    assert extract_cohort(visits, RECIPE, out, n_jobs=1).extracted == ()
+    later = result_path(out, "sub-01").stat().st_mtime + 60
+    os.utime(result_path(out, "sub-02"), (later, later))
+    os.utime(scan, (later - 30, later - 30))
+    assert extract_cohort(visits, RECIPE, out, n_jobs=1).extracted == ("sub-01",)
+
+
+def test_a_file_where_a_person_s_folder_should_be_stops_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "sub-02").write_text("in the way")
+    summary = extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    assert [failure.participant_id for failure in summary.failed] == ["sub-02"]
+    assert len(summary.extracted) == 3
+
+
+def test_a_failed_visit_leaves_no_empty_folder(tmp_path: Path) -> None:
+    extract_cohort([_Visit("sub-09", 1)], RECIPE, tmp_path, n_jobs=1)
+    assert not (tmp_path / "sub-09").exists()

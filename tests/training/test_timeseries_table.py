@@ -147,3 +147,13 @@ def test_real_cohort_gives_every_edge_and_agrees_with_nilearn(shared: Path) -> N
     }
     for name, value in zip(features.names, features.values, strict=True):
         assert value == pytest.approx(expected[frozenset(name.split("__")[1:])], abs=1e-6)
+
+
+def test_an_unreadable_first_table_stops_nobody_else(tmp_path: Path) -> None:
+    (tmp_path / "sub-01_task-rest_timeseries.tsv").write_bytes(b"")
+    (tmp_path / "sub-02_task-rest_timeseries.tsv").write_text("a\tb\n1\t2\n3\t5\n")
+    visits = find_table_visits(tmp_path)
+    recipe = table_recipe(visits, censor_framewise_displacement_mm=None)
+    assert recipe.circuit.region_names == ("a", "b")
+    with pytest.raises(TableError):
+        table_recipe(visits[:1], censor_framewise_displacement_mm=None)

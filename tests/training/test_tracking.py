@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from predictor.errors import ModelUnavailableError, UsageError
 from training.experiment import ExperimentResult
 from training.tracking import open_store, start_run
 
@@ -12,6 +15,29 @@ from training.tracking import open_store, start_run
 def test_nothing_is_sent_anywhere() -> None:
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert os.environ["DO_NOT_TRACK"] == "true"
+
+
+def test_mlflow_is_told_so_before_it_is_imported() -> None:
+    ask = "import training.registry, mlflow.telemetry.client as t; assert t.get_telemetry_client() is None"
+    clean = {
+        name: value for name, value in os.environ.items() if name not in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
+    }
+    subprocess.run([sys.executable, "-c", ask], check=True, env=clean)
+
+
+def test_a_store_that_cannot_be_opened_is_a_named_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be made"):
+        open_store(tmp_path / "file" / "mlruns")
+    (tmp_path / "mlflow.db").write_text("no database " * 100)
+    with pytest.raises(UsageError, match="cannot be opened"):
+        open_store(tmp_path)
+
+
+def test_looking_for_a_store_that_must_exist_makes_none(tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailableError):
+        open_store(tmp_path / "nothing", must_exist=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_database_and_artifacts_stand_in_the_stores_folder(result: ExperimentResult, store_folder: Path) -> None:

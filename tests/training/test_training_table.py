@@ -18,6 +18,7 @@ from predictor.errors import (
     TableError,
     TrainingError,
     UnknownParticipantError,
+    ValueOutOfRangeError,
 )
 from training.config import CohortConfig, CovariatesConfig, ExperimentConfig, OutcomeConfig, TrackingConfig
 from training.training_table import read_training_table
@@ -136,6 +137,11 @@ def at(column: str, row: int, value: object) -> Change:
         (None, lambda t: t.assign(b=np.nan), TrainingError, "1 of 3 features have no value for any participant: b"),
         (None, lambda t: t.assign(participant_id="x-" + t["participant_id"]), UnknownParticipantError, "none of"),
         (None, lambda t: pd.concat([t, t.tail(1)]), DuplicateParticipantError, "sub-13"),
+        (at("age", 5, "forty"), None, ValueOutOfRangeError, "age holds numbers, but none that can be used for sub-05"),
+        (at("age", 5, "inf"), None, ValueOutOfRangeError, "sub-05"),
+        (None, lambda t: t.assign(b=t["b"] * 1e200), ValueOutOfRangeError, "b"),
+        (None, lambda t: t.rename(columns={"b": "age"}), TableError, "age stand in the feature table"),
+        (None, lambda t: t.rename(columns={"b": "caps5_percent_improvement"}), TableError, "caps5_percent_improvement"),
     ],
 )
 def test_what_cannot_carry_an_experiment_is_a_named_error(
@@ -155,3 +161,18 @@ def test_unknown_families_and_treatments_are_named(tmp_path: Path) -> None:
         read_training_table(families)
     with pytest.raises(ConfigError, match="placebo"):
         read_training_table(replace(config, covariates=replace(config.covariates, treatment="placebo")))
+
+
+def test_motion_in_words_is_refused_and_a_site_in_numbers_is_not(tmp_path: Path) -> None:
+    write_cohort(tmp_path, people=lambda table: table.assign(site=["1", "x"] * 7))
+    config = config_of(tmp_path)
+    assert read_training_table(config).covariates[2].levels == ("1", "x")
+    with pytest.raises(ValueOutOfRangeError, match="expected numbers in group"):
+        read_training_table(replace(config, covariates=replace(config.covariates, motion=("group",))))
+
+
+def test_empty_text_means_no_arm_no_treatment_no_site(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    config = config_of(tmp_path)
+    table = read_training_table(replace(config, covariates=replace(config.covariates, arm="", site="", treatment="")))
+    assert [covariate.name for covariate in table.covariates] == ["caps5_total_baseline"]

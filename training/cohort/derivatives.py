@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import groupby
 from pathlib import Path
 
@@ -32,6 +32,12 @@ class DerivativesVisit:
     def session_id(self) -> str | None:
         """The visit, "ses-baseline"."""
         return self.files.session_id
+
+    @property
+    def input_files(self) -> tuple[Path, ...]:
+        """Scans of all runs, with their tables and side-cars."""
+        found = (getattr(run, field.name) for run in self.files.runs for field in fields(run))
+        return tuple(one for one in found if isinstance(one, Path))
 
     def read(self, recipe: Recipe) -> BaselineSession:
         """Read all runs, also those without features yet: `krp score` does, and digests must agree.

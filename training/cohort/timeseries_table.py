@@ -42,6 +42,11 @@ class TableVisit:
     confounds: Path | None
     sidecar: Path | None
 
+    @property
+    def input_files(self) -> tuple[Path, ...]:
+        """The table, with confounds and side-car where there are any."""
+        return tuple(path for path in (self.timeseries, self.confounds, self.sidecar) if path is not None)
+
     def read(self, recipe: Recipe) -> BaselineSession:
         """Read the table as one resting run.
 
@@ -117,9 +122,23 @@ def has_tables(folder: Path) -> bool:
 
 
 def table_recipe(visits: Sequence[TableVisit], *, censor_framewise_displacement_mm: float | None) -> Recipe:
-    """Return the recipe for these tables: all pairs of the first table's columns."""
-    _, table = _read_signals(visits[0].timeseries)
-    return region_table_recipe(tuple(table.columns), censor_framewise_displacement_mm=censor_framewise_displacement_mm)
+    """Return the recipe for these tables: all pairs of the first readable table's columns.
+
+    Raises
+    ------
+    TableError
+        If none can be read.
+    """
+    problem = TableError("expected at least one table, found none.")
+    for visit in visits:
+        try:
+            _, table = _read_signals(visit.timeseries)
+        except TableError as error:
+            problem = error  # that person's own turn comes; it stops nobody else
+            continue
+        regions = tuple(table.columns)
+        return region_table_recipe(regions, censor_framewise_displacement_mm=censor_framewise_displacement_mm)
+    raise problem
 
 
 def _is_signals(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from predictor.features.recipe import Recipe
@@ -18,6 +19,10 @@ class CohortVisit(Protocol):
     @property
     def session_id(self) -> str | None:
         """The visit, "ses-baseline"; None where the tree has no sessions."""
+
+    @property
+    def input_files(self) -> tuple[Path, ...]:
+        """Files that `read` opens; a result older than one of them is out of date."""
 
     def read(self, recipe: Recipe) -> BaselineSession:
         """Read the signals that the recipe needs; raises PredictorError if they cannot be used."""

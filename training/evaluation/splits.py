@@ -72,7 +72,7 @@ def leave_one_out(n_participants: int) -> Partition:
     return np.arange(n_participants, dtype=np.intp)
 
 
-def check_fold_count(n_participants: int, n_folds: int) -> None:
+def check_fold_count(n_participants: int, n_folds: int, *, where: str = "[validation] n_folds") -> None:
     """Refuse a partition that leaves a fold empty.
 
     Raises
@@ -84,7 +84,7 @@ def check_fold_count(n_participants: int, n_folds: int) -> None:
         raise TrainingError(
             f"expected 2 folds or more and at least one participant in each, "
             f"got {n_participants} participants for {n_folds} folds.",
-            where="[validation] n_folds",
+            where=where,
         )
 
 

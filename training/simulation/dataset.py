@@ -17,6 +17,7 @@ from predictor.errors import UsageError
 from predictor.features.recipe import Recipe, default_recipe
 from predictor.scan.session import read_visit
 from predictor.scan.visit_files import VisitFiles
+from training.output_files import make_folder
 from training.simulation.bids_writer import write_dataset, write_json, write_visit
 from training.simulation.planted_truth import half_run_edges, truth_document
 from training.simulation.trial import SimulatedPerson, TrialPlan, simulate_people
@@ -45,12 +46,12 @@ def simulate_dataset(
     Raises
     ------
     UsageError
-        If the folder holds anything: nothing is ever overwritten.
+        If the folder holds anything (nothing is ever overwritten), or cannot be made.
     """
     circuit, out = circuit or load_circuit(), out.resolve()
     _check_free(out)
     people = simulate_people(plan, circuit)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(out.parent)
     partial = Path(mkdtemp(prefix=f".{out.name}-partial-", dir=out.parent))
     try:
         partial.chmod(0o755)

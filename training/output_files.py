@@ -1,0 +1,46 @@
+"""Output folders and files, with the system's refusals as errors that have a name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from predictor.errors import UsageError
+
+REMEDY = "Name a folder that can be written, on a disk with room."
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder and those above it, unless it is there.
+
+    Raises
+    ------
+    UsageError
+        If that is not possible: a file is in the way, or the place cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the output folder cannot be made: {error.strerror}.", where=folder.name, remedy=REMEDY
+        ) from error
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that there is either the old one or the whole new one.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"the file cannot be written: {error.strerror}.", where=path.name, remedy=REMEDY) from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
