@@ -88,12 +88,16 @@ def check_is_loopback(host: str) -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    """Return a socket bound to the address; uvicorn's own way would end the process without saying what to do."""
+    """Return a socket that listens; uvicorn's own way would end the process without saying what to do.
+
+    It listens before the address is announced: whoever connects at once waits a moment instead of being turned away.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
+        listener.listen()
     except OSError as error:
         from predictor.errors import UsageError
 

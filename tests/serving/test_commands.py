@@ -12,7 +12,8 @@ import pytest
 
 from predictor.__main__ import main
 from predictor.errors import UsageError
-from serving.commands import check_is_loopback
+from serving.commands import _listen, check_is_loopback
+from serving.settings import Settings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
@@ -47,6 +48,11 @@ def test_a_port_that_is_taken_or_impossible_is_wrong_use(
     monkeypatch.setenv("KRP_ALLOWED_HOSTS", "localhost")
     assert main(["serve", "--bundle", str(bundle_dir), "--port", "0"]) == 2
     assert "lists are JSON" in capsys.readouterr().err
+
+
+def test_the_address_takes_connections_before_it_is_announced() -> None:
+    with _listen(Settings(port=0)) as listener:
+        socket.create_connection(listener.getsockname(), timeout=5).close()
 
 
 def test_serves_says_what_to_open_and_stops_when_asked(bundle_dir: Path, sample_visit_dir: Path) -> None:
