@@ -37,7 +37,10 @@ imports: .venv/dev
 	$(BIN)/lint-imports --no-cache
 
 bench: .venv/dev  ## benchmarks: speed and memory, printed as ratios
-	$(BIN)/python tests/benchmarks/bench_extraction.py
+	@for one in tests/benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+
+robust: .venv/dev  ## long statistical checks: hundreds of simulated runs, studies and cohorts
+	$(BIN)/python -m pytest -n auto tests/robustness
 
 mlflow: .venv/runtime  ## open MLflow's page on the project's store
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000

@@ -16,12 +16,14 @@ $krp extract demo/trial/derivatives/fmriprep demo/features participant --bids-di
 $krp extract demo/trial/derivatives/fmriprep demo/features group
 
 step 4 "Train" "primary elastic net, baselines on the same folds, permutations; logged under mlruns/"
-if [ ! -e demo/trained ] || [ ! -e mlruns/mlflow.db ]; then
+# Other features, after an update of the code for example, need another model.
+features=$(cksum < demo/features/features.tsv)
+if [ "$(cat demo/trained 2>/dev/null)" != "$features" ] || [ ! -e mlruns/mlflow.db ]; then
   $krp train experiments/baseline_prediction.toml
   step 5 "Promote" "ketamine-response, the candidate that was just trained"
   # A refusal (exit code 4) is an answer: the model is then served labelled "not promoted".
   $krp promote ketamine-response/candidate || [ $? -eq 4 ]
-  touch demo/trained
+  echo "$features" > demo/trained
 else
   step 5 "Promote" "trained and decided before; see mlruns/promotions.jsonl"
 fi

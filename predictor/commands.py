@@ -14,6 +14,7 @@ from predictor.errors import SessionError, UsageError
 
 if TYPE_CHECKING:
     from predictor.model.outcome_definition import Covariate, CovariateValue
+    from predictor.scan.session import VisitFiles
     from predictor.scorer import Scorer
 
 DONE, REFUSED = 0, 4
@@ -54,6 +55,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--participant-label", metavar="LABEL", nargs="+", help="score only these, with or without sub-"
     )
+    parser.add_argument("--session", metavar="LABEL", help="score only this session, with or without ses- (all)")
     parser.add_argument("--bids-dir", metavar="DIR", type=Path, help="raw dataset, which holds the events of task runs")
     parser.add_argument(
         "--covariate",
@@ -66,6 +68,9 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--participants", metavar="TSV", type=Path, help="participants.tsv to take the covariates of each visit from"
     )
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the JSON to this file")
+    parser.add_argument(
+        "--report", metavar="FILE.html", type=Path, help="also draw the visit: quality, features, methods, answer"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a summary")
     parser.set_defaults(run=run_score)
 
@@ -74,10 +79,12 @@ def run_score(arguments: argparse.Namespace) -> int:
     """Score what was named, show or write the answers, and return the exit code."""
     scorer = _scorer(arguments)
     is_table = arguments.input.is_file()
+    if arguments.report and is_table:
+        raise UsageError("a report is drawn from scans, found a table of features.")
     scored = _score_table(arguments, scorer) if is_table else _score_visits(arguments, scorer)
     content = _as_json(scored, as_lines=is_table or len(scored) > 1)
     if arguments.out:
-        _write(arguments.out, content)
+        _write(arguments.out, content, option="--out")
     if arguments.json:
         console.emit(content.decode())
     else:
@@ -128,13 +135,47 @@ def _score_visits(arguments: argparse.Namespace, scorer: Scorer) -> list[Scored]
         tasks=scorer.tasks,
         participant_labels=[participant] if participant else arguments.participant_label,
     )
+    if arguments.session and session is None:
+        session = "ses-" + arguments.session.removeprefix("ses-")
     visits = tuple(visit for visit in visits if session in (None, visit.session_id))
     if not visits:
-        raise SessionError("expected preprocessed scans of this session, found none.", where=f"{participant}/{session}")
+        where = "/".join(filter(None, [participant, session]))
+        raise SessionError("expected preprocessed scans of this session, found none.", where=where)
+    if arguments.report:
+        return [_score_and_draw(arguments.report, scorer, visits, covariates_for)]
     return [
         (visit.participant_id, scorer.score_visit(visit, covariates_for(visit.participant_id)))
         for visit in console.progress(visits, total=len(visits), label="Score visits")
     ]
+
+
+def _score_and_draw(
+    path: Path, scorer: Scorer, visits: Sequence[VisitFiles], covariates_for: _CovariateSource
+) -> Scored:
+    """Score the one visit and write its report."""
+    from predictor.pipeline import recipe_of
+    from predictor.report.visit_report import VisitLabel, visit_report
+    from predictor.scan.dataset_files import is_synthetic
+    from predictor.scorer import BundleScorer
+
+    if not isinstance(scorer, BundleScorer):
+        raise UsageError(
+            "a report needs the model here, not a service.", remedy="Name a model with --bundle or --model."
+        )
+    if len(visits) != 1:
+        raise UsageError(
+            f"a report shows one visit, found {len(visits)}.",
+            remedy="Name one with --participant-label and --session, or use `krp extract --reports`.",
+        )
+    [visit] = visits
+    session = scorer.read_visit(visit, keep_mean_image=True)
+    answer = scorer.score_session(session, covariates_for(visit.participant_id))
+    label = VisitLabel(
+        visit.participant_id, visit.session_id, is_synthetic=any(is_synthetic(run.scan.parent) for run in visit.runs)
+    )
+    page = visit_report(session, recipe_of(scorer.bundle), label, answer=answer)
+    _write(path, page.encode(), option="--report")
+    return visit.participant_id, answer
 
 
 def _split_visit_folder(folder: Path) -> tuple[Path, str | None, str | None]:
@@ -208,16 +249,16 @@ def _show(scored: Sequence[Scored]) -> None:
         console.emit("\n".join([*title, summarise_answer(answer)]))
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes, *, option: str) -> None:
     """Write the whole file or nothing."""
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     except OSError as error:
-        raise UsageError(f"the file of --out cannot be written: {error.strerror}.") from error
+        raise UsageError(f"the file of {option} cannot be written: {error.strerror}.") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         Path(name).replace(path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
-        raise UsageError(f"the file of --out cannot be written: {error.strerror}.") from error
+        raise UsageError(f"the file of {option} cannot be written: {error.strerror}.") from error

@@ -21,6 +21,8 @@ PredictorError           code, message, where, remedy; catch this to catch every
     UnknownFeatureError  ValueOutOfRangeError
   FeatureError             features cannot be computed
   TrainingError            the cohort cannot carry the experiment
+    ReferenceTooSmallError
+  TimecourseError          the cohort cannot carry the comparison of arms over time
   ModelBundleError         the bundle is damaged, or made for other inputs
     BundleDamagedError  BundleIncompatibleError
   ModelUnavailableError    no verified model is loaded
@@ -91,7 +93,10 @@ class PartUnknownError(RequestError):
     """A part of the form has a name that the route does not know."""
 
     code = "part-unknown"
-    remedy = "Name the parts rest, faces or conflict, each with _confounds, _confounds_sidecar, _sidecar or _events."
+    remedy = (
+        "Name the parts rest, faces or conflict, each with _confounds, _confounds_sidecar, _sidecar or _events; "
+        "further runs of a kind are rest_2, rest_2_confounds, and so on."
+    )
 
 
 class PartRepeatedError(RequestError):
@@ -351,6 +356,30 @@ class TrainingError(PredictorError):
 
     code = "training-impossible"
     remedy = "Change the experiment file or the cohort as the message says."
+
+
+class TimecourseError(PredictorError):
+    """The cohort cannot carry the comparison of arms over time."""
+
+    code = "timecourse-impossible"
+    remedy = "Check the arms in participants.tsv, and that the windows lie inside the runs."
+
+
+class ReferenceTooSmallError(TrainingError):
+    """Too few controls are left to say what is normal."""
+
+    code = "reference-too-small"
+    remedy = "Add controls, name fewer [reference] covariates, or leave out features that many controls lack."
+
+    def __init__(self, n_people: int, n_terms: int, feature: str) -> None:
+        super().__init__(
+            f"{n_people} controls with all covariates have {feature}, for {n_terms} terms; expected at least 10 more "
+            "controls than terms.",
+            where="[reference]",
+        )
+        self.n_people = n_people
+        self.n_terms = n_terms
+        self.feature = feature
 
 
 class ModelBundleError(PredictorError):

@@ -8,13 +8,15 @@ from typing import Any
 from predictor.errors import BundleIncompatibleError
 from predictor.features.extraction import extract_features, session_quality
 from predictor.features.recipe import Recipe
-from predictor.model.answer import build_answer, status_of
+from predictor.features.run_preparation import session_confounds
+from predictor.model.answer import build_answer, deviations_document, status_of
 from predictor.model.applicability import assess_applicability
 from predictor.model.bundle import ModelBundle
 from predictor.model.explanation import explain_or_withhold
 from predictor.model.outcome_definition import CovariateValue
 from predictor.model.person_inputs import person_inputs
 from predictor.model.prediction import predict_response
+from predictor.model.scan_noise import scan_noise_variance
 from predictor.scan.quality import QualityReport, Reason
 from predictor.scan.session import BaselineSession
 
@@ -56,16 +58,18 @@ def score_session(
         If a covariate or one of its levels is unknown.
     """
     recipe = recipe_of(bundle)
-    vector = extract_features(session, recipe)
+    confounds = session_confounds(session, recipe)
+    vector = extract_features(session, recipe, confounds=confounds)
     reasons = zip(vector.names, vector.missing_reasons, strict=True)
     return _answer(
         vector.by_name(),
         covariates,
         bundle,
-        quality=session_quality(session, recipe),
+        quality=session_quality(session, recipe, confounds=confounds),
         recipe_hash=vector.recipe_hash,
         input_digest=vector.input_digest,
         missing_reasons={name: reason for name, reason in reasons if reason is not None},
+        standard_errors=vector.standard_errors_by_name(),
         promoted=promoted,
     )
 
@@ -112,6 +116,7 @@ def score_features(
         recipe_hash=recipe_hash,
         input_digest=input_digest,
         missing_reasons={},
+        standard_errors={},
         promoted=promoted,
     )
 
@@ -141,6 +146,7 @@ def _answer(
     recipe_hash: str | None,
     input_digest: str | None,
     missing_reasons: Mapping[str, str],
+    standard_errors: Mapping[str, float | None],
     promoted: bool,
 ) -> dict[str, Any]:
     person = person_inputs(features, covariates, bundle)
@@ -149,7 +155,8 @@ def _answer(
     )
     prediction = explanation = None
     if status_of(reasons) != "refused":
-        prediction = predict_response(bundle, person.values)
+        noise = scan_noise_variance(bundle, person, standard_errors, arm=bundle.arms[0])
+        prediction = predict_response(bundle, person.values, noise_variance=noise)
         explanation = explain_or_withhold(bundle, person, arm=bundle.arms[0])
         reasons += (EXPLANATION_WITHHELD,) if explanation is None else ()
     return build_answer(
@@ -158,6 +165,7 @@ def _answer(
         prediction=prediction,
         explanation=explanation,
         quality=quality.document() if quality else {},
+        deviations=deviations_document(bundle, person, standard_errors),
         recipe_hash=recipe_hash,
         input_digest=input_digest,
         promoted=promoted,

@@ -12,7 +12,7 @@ from predictor.feature_rows import FeatureRow
 from predictor.model.bundle import ModelBundle, load_bundle
 from predictor.model.outcome_definition import Covariate, CovariateValue
 from predictor.pipeline import recipe_of, score_features, score_session
-from predictor.scan.session import VisitFiles, read_visit
+from predictor.scan.session import BaselineSession, VisitFiles, read_visit
 from predictor.scan.task_description import TaskDescription
 
 # Other packages fetch bundles from registries: an entry point of this group is a function from a URI to a bundle folder
@@ -87,8 +87,15 @@ class BundleScorer:
 
     def score_visit(self, files: VisitFiles, covariates: Mapping[str, CovariateValue]) -> dict[str, Any]:
         """Answer for the scans of one visit."""
+        return self.score_session(self.read_visit(files), covariates)
+
+    def read_visit(self, files: VisitFiles, *, keep_mean_image: bool = False) -> BaselineSession:
+        """Read one visit as the bundle's recipe has it; with mean images for a report."""
         recipe = recipe_of(self.bundle)
-        session = read_visit(files, recipe.circuit, recipe.tasks)
+        return read_visit(files, recipe.circuit, recipe.tasks, keep_mean_image=keep_mean_image)
+
+    def score_session(self, session: BaselineSession, covariates: Mapping[str, CovariateValue]) -> dict[str, Any]:
+        """Answer for a visit that was read before."""
         return score_session(session, covariates, self.bundle, promoted=self.promoted)
 
     def score_rows(self, rows: Sequence[FeatureRow]) -> list[dict[str, Any]]:

@@ -138,12 +138,12 @@ class _Form:
             # The only thing the service takes from a file name is the space; a name may hold a participant's label.
             extension = "nii.gz" if run.scan.name.endswith(".gz") else "nii"
             space = f"space-{run.space}_" if run.space else ""
-            self._parts.append((self._head(run.kind, f"{space}bold.{extension}"), run.scan))
+            self._parts.append((self._head(run.name, f"{space}bold.{extension}"), run.scan))
             tables = {"confounds": run.confounds, "confounds_sidecar": run.confounds_sidecar, "sidecar": run.sidecar}
             tables |= {"events": run.events if run.kind != "rest" else None}
             for name, path in tables.items():
                 if path is not None:
-                    self._parts.append((self._head(f"{run.kind}_{name}", name), path))
+                    self._parts.append((self._head(f"{run.name}_{name}", name), path))
         self._tail = f"--{self._boundary}--\r\n".encode()
 
     @property

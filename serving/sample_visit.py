@@ -64,11 +64,11 @@ def sample_curl(sample: SampleVisit, address: str) -> str:
 
 def _parts(run: RunFiles) -> list[tuple[str, Path]]:
     files = {
-        run.kind: run.scan,
-        f"{run.kind}_confounds": run.confounds,
-        f"{run.kind}_confounds_sidecar": run.confounds_sidecar,
-        f"{run.kind}_sidecar": run.sidecar,
-        f"{run.kind}_events": run.events if run.kind != "rest" else None,
+        run.name: run.scan,
+        f"{run.name}_confounds": run.confounds,
+        f"{run.name}_confounds_sidecar": run.confounds_sidecar,
+        f"{run.name}_sidecar": run.sidecar,
+        f"{run.name}_events": run.events if run.kind != "rest" else None,
     }
     return [(name, path) for name, path in files.items() if path is not None]
 

@@ -11,12 +11,14 @@ from predictor.errors import BundleIncompatibleError, PartMissingError, PartUnkn
 from predictor.scan.nifti_header import ScanLimits
 from predictor.scan.region_signals import RegionReader, RegionRecording
 from predictor.scan.session import BaselineSession, Run, build_run
-from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription
+from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription, parse_run_name, run_name
 from serving.model_store import LoadedModel
 from serving.multipart_form import MultipartForm, PartHead, PartSink, SmallPart
 from serving.settings import Settings
 
 TABLES_OF_A_RUN = ("confounds", "confounds_sidecar", "sidecar", "events")
+# Longest series of runs of one kind; it bounds what one request can make the service keep.
+MAX_RUNS_OF_A_KIND = 20
 TABLE_PARTS = tuple(
     f"{kind}_{table}" for kind in RUN_KINDS for table in TABLES_OF_A_RUN if (kind, table) != ("rest", "events")
 )
@@ -64,8 +66,9 @@ class ScanUpload:
         self._circuit = circuit
         self._tasks = tasks
         self._limits = limits
-        self._max_bytes = dict.fromkeys(TABLE_PARTS, max_table_bytes) | dict.fromkeys(field_names, MAX_FIELD_BYTES)
-        self._recordings: dict[RunKind, RegionRecording] = {}
+        self._max_table_bytes = max_table_bytes
+        self._field_names = frozenset(field_names)
+        self._recordings: dict[tuple[RunKind, int], RegionRecording] = {}
         self._small_parts: dict[str, SmallPart] = {}
         self._form = MultipartForm(content_type, self._open_part)
 
@@ -95,18 +98,28 @@ class ScanUpload:
         """
         self._form.finish()
         self._check_parts()
-        runs = tuple(self._run(kind) for kind in RUN_KINDS if kind in self._recordings)
-        fields = {name: bytes(part.content) for name, part in self._small_parts.items() if name not in TABLE_PARTS}
+        runs = tuple(
+            self._run(kind, number)
+            for wanted in RUN_KINDS
+            for kind, number in sorted(self._recordings)
+            if kind == wanted
+        )
+        fields = {name: bytes(part.content) for name, part in self._small_parts.items() if name in self._field_names}
         return UploadedVisit(BaselineSession(runs), fields)
 
     def _open_part(self, head: PartHead) -> PartSink:
-        for kind in RUN_KINDS:
-            if head.name == kind:
-                return _ScanPart(self._reader(head), kind, self._recordings)
-        if head.name not in self._max_bytes:
-            raise PartUnknownError(f"no part is called {head.printable}.")
-        self._small_parts[head.name] = SmallPart(self._max_bytes[head.name])
+        run = _run_of(head.name)
+        if run is not None:
+            return _ScanPart(self._reader(head), run, self._recordings)
+        self._small_parts[head.name] = SmallPart(self._max_bytes(head))
         return self._small_parts[head.name]
+
+    def _max_bytes(self, head: PartHead) -> int:
+        if head.name in self._field_names:
+            return MAX_FIELD_BYTES
+        if _run_of_table(head.name) is None:
+            raise PartUnknownError(f"no part is called {head.printable}.")
+        return self._max_table_bytes
 
     def _reader(self, head: PartHead) -> RegionReader:
         match = _SPACE_ENTITY.search(head.file_name or "")
@@ -115,27 +128,34 @@ class ScanUpload:
     def _check_parts(self) -> None:
         if not self._recordings:
             raise PartMissingError("expected a scan in one of the parts rest, faces or conflict, found none.")
-        for kind in RUN_KINDS:
-            orphans = [name for name in TABLE_PARTS if name.startswith(f"{kind}_") and name in self._small_parts]
-            if orphans and kind not in self._recordings:
-                raise PartMissingError(f"{orphans[0]} was sent without the scan {kind}.", where=f"part {kind}")
+        for kind, number in self._recordings:
+            if number > 1 and (kind, number - 1) not in self._recordings:
+                before, name = run_name(kind, number - 1), run_name(kind, number)
+                raise PartMissingError(f"{name} was sent without {before}.", where=f"part {before}")
+        for part in self._small_parts:
+            run = None if part in self._field_names else _run_of_table(part)
+            if run is not None and run not in self._recordings:
+                name = run_name(*run)
+                raise PartMissingError(f"{part} was sent without the scan {name}.", where=f"part {name}")
 
-    def _run(self, kind: RunKind) -> Run:
+    def _run(self, kind: RunKind, number: int) -> Run:
+        name = run_name(kind, number)
         try:
             return build_run(
                 kind,
-                self._recordings[kind],
-                confounds_tsv=self._table(kind, "confounds"),
-                confounds_sidecar=self._table(kind, "confounds_sidecar"),
-                sidecar=self._table(kind, "sidecar"),
-                events_tsv=self._table(kind, "events"),
+                self._recordings[kind, number],
+                confounds_tsv=self._table(name, "confounds"),
+                confounds_sidecar=self._table(name, "confounds_sidecar"),
+                sidecar=self._table(name, "sidecar"),
+                events_tsv=self._table(name, "events"),
                 tasks=self._tasks,
+                number=number,
             )
         except PredictorError as error:
-            raise error.located(f"part {kind}") from error
+            raise error.located(f"part {name}") from error
 
-    def _table(self, kind: RunKind, table: str) -> bytes | None:
-        part = self._small_parts.get(f"{kind}_{table}")
+    def _table(self, run: str, table: str) -> bytes | None:
+        part = self._small_parts.get(f"{run}_{table}")
         return None if part is None else bytes(part.content)
 
 
@@ -168,11 +188,28 @@ def upload_for(
 class _ScanPart:
     """Hands a scan's bytes to its reader, and keeps what comes out."""
 
-    def __init__(self, reader: RegionReader, kind: RunKind, recordings: dict[RunKind, RegionRecording]) -> None:
+    def __init__(
+        self, reader: RegionReader, run: tuple[RunKind, int], recordings: dict[tuple[RunKind, int], RegionRecording]
+    ) -> None:
         self.feed = reader.feed
         self._reader = reader
-        self._kind: RunKind = kind
+        self._run = run
         self._recordings = recordings
 
     def finish(self) -> None:
-        self._recordings[self._kind] = self._reader.finish()
+        self._recordings[self._run] = self._reader.finish()
+
+
+def _run_of(name: str) -> tuple[RunKind, int] | None:
+    """Return which run's scan a part is, None if it is none."""
+    run = parse_run_name(name)
+    return run if run is not None and run[1] <= MAX_RUNS_OF_A_KIND else None
+
+
+def _run_of_table(name: str) -> tuple[RunKind, int] | None:
+    """Return whose table a part is, None if it is none."""
+    for table in TABLES_OF_A_RUN:
+        run = _run_of(name.removesuffix(f"_{table}"))
+        if run is not None and name == f"{run_name(*run)}_{table}" and f"{run[0]}_{table}" in TABLE_PARTS:
+            return run
+    return None

@@ -106,6 +106,36 @@ class Explanation(BaseModel):
     by_kind: dict[str, float]
 
 
+class EdgeDeviation(BaseModel):
+    """How far one connection lies from what is expected of controls."""
+
+    feature: str
+    z: float | None = Field(
+        description="Above 0: stronger than expected; null where the connection is missing, or controls do not say."
+    )
+    standard_error: float | None = Field(description="Scan noise of z; null where unknown.")
+
+
+class Reference(BaseModel):
+    """With whom the person was compared."""
+
+    n_people: int
+    expected_given: list[str]
+    pooled_over: list[str] = Field(description="Of these, unknown ones, or ones of a level that no control has.")
+
+
+class Deviations(BaseModel):
+    """Hypo- and hyperconnectivity: this person beside controls."""
+
+    edges: list[EdgeDeviation]
+    hypoconnected_edges: int
+    hyperconnected_edges: int
+    mean: float | None
+    n_edges: int = Field(description="Connections that were measured.")
+    threshold: float = Field(description="z beyond which a connection counts.")
+    reference: Reference
+
+
 class ModelName(BaseModel):
     """Which model answered."""
 
@@ -126,6 +156,9 @@ class Answer(BaseModel):
     benefit: Benefit | None = None
     uncertainty_sources: list[UncertaintySource] | None = None
     explanation: Explanation | None = None
+    deviations: Deviations | None = Field(
+        default=None, description="How far each connection lies from controls; absent without a reference of controls."
+    )
     quality: dict[str, Any] | None = None
     model: ModelName
     provenance: dict[str, Any]

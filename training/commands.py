@@ -1,4 +1,4 @@
-"""`krp train` and `krp promote`, beside the commands that make cohorts and features."""
+"""`krp train` and `krp promote`, beside the commands of cohorts, features and infusions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from pathlib import Path
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
-from training.cohort_commands import add_extract, add_simulate, processes
+from training.check_commands import add_check
+from training.cohort_commands import add_extract, add_jobs, add_simulate
+from training.timecourse_commands import add_timecourse
 
 
 def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the training commands to the command line."""
     add_simulate(subparsers)
+    add_check(subparsers)
     add_extract(subparsers)
+    add_timecourse(subparsers)
     _add_train(subparsers)
     _add_promote(subparsers)
 
@@ -33,7 +37,7 @@ def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
         help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=processes, default=-1, metavar="N", help="processes (all processors)")
+    add_jobs(parser)
     parser.add_argument(
         "--bundle",
         type=Path,

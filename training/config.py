@@ -15,6 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from predictor.errors import ConfigError
+from predictor.model.learned_features import DEFAULT_THRESHOLD
 from predictor.model.outcome_definition import MAX_ABS_VALUE
 
 Section = TypeVar("Section")
@@ -55,9 +56,39 @@ class OutcomeConfig:
 
 @dataclass(frozen=True, slots=True)
 class FeaturesConfig:
-    """Families of features that the models use; empty means all but the quality measures."""
+    """What the models use.
+
+    `families` may name learned families beside those of the table; empty means all but the quality measures.
+    Features whose reliability, 1 - mean squared standard error / variance over the training people of a fold, is below
+    `minimum_reliability` are set aside in that fold; 0 keeps all.
+    """
 
     families: tuple[str, ...] = ()
+    minimum_reliability: float = 0.0
+
+    def __post_init__(self) -> None:
+        is_share = 0 <= self.minimum_reliability < 1
+        _require(is_share, "[features] minimum_reliability", "0 (keep all) up to below 1")
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceConfig:
+    """Controls with whom everyone is compared; they are no part of folds or outcomes.
+
+    Makes the learned families "deviation_rest" (one z per connection of `family`) and "deviation_summary" (hypo- and
+    hyperconnected edges, mean deviation).
+    """
+
+    include: Mapping[str, object] = field(default_factory=lambda: {"group": "control"})  # as in [cohort]
+    family: str = "rest_fisher_z"  # measured features that are judged
+    # What the expectation depends on: columns of participants.tsv, or features such as the mean framewise displacement.
+    covariates: tuple[str, ...] = ()
+    threshold: float = DEFAULT_THRESHOLD  # standard deviations beyond which a connection counts as hypo or hyper
+
+    def __post_init__(self) -> None:
+        _require(bool(self.include), "[reference] include", "at least one column with the value that controls have")
+        _require(len(set(self.covariates)) == len(self.covariates), "[reference] covariates", "every column once")
+        _require(self.threshold > 0, "[reference] threshold", "a number above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +179,7 @@ class ExperimentConfig:
     covariates: CovariatesConfig = field(default_factory=CovariatesConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    reference: ReferenceConfig | None = None  # None: no deviations
     source: str = ""  # the file's text, then one comment line per value set on the command line
 
     def __post_init__(self) -> None:
@@ -155,6 +187,10 @@ class ExperimentConfig:
         if self.outcome.column and self.outcome.column in (*self.covariates.clinical, self.covariates.site):
             raise ConfigError(
                 f"{self.outcome.column} is the outcome; a model cannot be given it.", where="[covariates]"
+            )
+        if self.reference and self.reference.covariates and self.outcome.column in self.reference.covariates:
+            raise ConfigError(
+                f"{self.outcome.column} is the outcome; nothing can be judged by it.", where="[reference] covariates"
             )
 
     @property
@@ -225,6 +261,7 @@ def _build(kind: type[Section], values: Mapping[str, Any], *, where: str) -> Sec
 def _convert(value: Any, kind: Any, *, where: str, name: str) -> Any:
     """Return the value in the type that the record declares."""
     place = f"[{where}] {name}" if where else name
+    kind = next((one for one in get_args(kind) if hasattr(one, "__dataclass_fields__")), kind)  # an optional section
     if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
         if not isinstance(value, dict):
             raise ConfigError(f"expected a section, got {value!r}.", where=place)

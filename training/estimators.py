@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.pipeline import Pipeline
 
 from predictor.errors import ConfigError
+from predictor.model.deviation import ReferenceDeviation
 from predictor.model.outcome_definition import Covariate
 from predictor.model.response_design import ResponseDesign, covariate_column_names
 from training.config import InnerFolds, ModelConfig, ValidationConfig
@@ -34,6 +35,8 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
     ----------
     design
         Transformer from the input table to standardised columns; cloned, never fitted itself.
+    deviation
+        Transformer that appends learned features to the input table before the design; None for none.
     unpenalised
         Names of design columns that are not shrunk (arm and clinical covariates): features must add to them.
     l1_ratios
@@ -50,15 +53,18 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
     Attributes
     ----------
     pipeline_
-        Fitted Pipeline of steps "design" and "model", trained on all rows with the chosen penalties.
+        Fitted Pipeline of steps "deviation" (where there is one), "design" and "model", trained on all rows with the
+        chosen penalties.
     choice_
-        {"alpha", "l1_ratio", "inner_mse", "n_nonzero"}; alpha in the outcome's unit.
+        {"alpha", "l1_ratio", "inner_mse", "n_nonzero"}; alpha in the outcome's unit; with a floor of reliability also
+        "n_unreliable", the number of features below it.
     """
 
     def __init__(
         self,
         design: Any,
         *,
+        deviation: Any = None,
         unpenalised: tuple[str, ...] = (),
         l1_ratios: tuple[float, ...] = (0.2, 0.8),
         n_alphas: int = 20,
@@ -68,6 +74,7 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
         random_state: int = 0,
     ) -> None:
         self.design = design
+        self.deviation = deviation
         self.unpenalised = unpenalised
         self.l1_ratios = l1_ratios
         self.n_alphas = n_alphas
@@ -79,9 +86,9 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> Self:
         """Choose the penalties by inner cross-validation, then fit on all rows."""
         outcome = np.asarray(y, dtype=np.float64)
-        design = clone(self.design)
-        columns = np.asarray(design.fit_transform(X, outcome), dtype=np.float64)
-        free = self._free_columns(design)
+        steps = self._steps()
+        columns = np.asarray(steps.fit_transform(X, outcome), dtype=np.float64)
+        free = self._free_columns(steps)
         grids = self._alpha_grids(PathProblem(columns, outcome, unpenalised=free))
         errors = self._inner_errors(X, outcome, grids)
         best_ratio, best_alpha = np.unravel_index(np.argmin(errors), errors.shape)
@@ -91,7 +98,7 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
             unpenalised=free,
             tolerance=FINAL_TOLERANCE,
         ).fit(columns, outcome)
-        self.pipeline_ = Pipeline([("design", design), ("model", model)])
+        self.pipeline_ = Pipeline([*steps.steps, ("model", model)])
         self.inner_mse_ = errors
         self.choice_ = {
             "alpha": model.alpha,
@@ -99,6 +106,9 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
             "inner_mse": float(errors[best_ratio, best_alpha]),
             "n_nonzero": float(np.count_nonzero(model.coef_)),
         }
+        floor = getattr(self.design, "minimum_reliability", 0.0)
+        if floor > 0:
+            self.choice_["n_unreliable"] = float((steps.named_steps["design"].reliability_ < floor).sum())
         return self
 
     def predict(self, X: pd.DataFrame) -> NDArray[np.float64]:
@@ -108,7 +118,12 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
     def with_penalties_fixed(self) -> Pipeline:
         """Unfitted pipeline at the penalties chosen by `fit`, for refits on resamples."""
         model = self.pipeline_.named_steps["model"]
-        return Pipeline([("design", clone(self.design)), ("model", clone(model))])
+        return Pipeline([*self._steps().steps, ("model", clone(model))])
+
+    def _steps(self) -> Pipeline:
+        """Everything before the model, unfitted."""
+        deviation = [] if self.deviation is None else [("deviation", clone(self.deviation))]
+        return Pipeline([*deviation, ("design", clone(self.design))])
 
     def _alpha_grids(self, problem: PathProblem) -> NDArray[np.float64]:
         """Penalties to try, shape (n_l1_ratios, n_alphas), decreasing along each row."""
@@ -121,10 +136,10 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
         """Mean squared error of every candidate over the inner folds, shape of `grids`."""
         squared = np.zeros(grids.shape)
         for train, test in train_and_test(self._inner_partition(X, outcome)):
-            design = clone(self.design)
-            columns = np.asarray(design.fit_transform(X.iloc[train], outcome[train]), dtype=np.float64)
-            held_out = np.asarray(design.transform(X.iloc[test]), dtype=np.float64)
-            problem = PathProblem(columns, outcome[train], unpenalised=self._free_columns(design))
+            steps = self._steps()
+            columns = np.asarray(steps.fit_transform(X.iloc[train], outcome[train]), dtype=np.float64)
+            held_out = np.asarray(steps.transform(X.iloc[test]), dtype=np.float64)
+            problem = PathProblem(columns, outcome[train], unpenalised=self._free_columns(steps))
             for row, (ratio, alphas) in enumerate(zip(self.l1_ratios, grids, strict=True)):
                 coefficients, intercepts = problem.solve(alphas, l1_ratio=ratio)
                 residual = outcome[test, np.newaxis] - held_out @ coefficients - intercepts
@@ -139,12 +154,12 @@ class TunedElasticNet(RegressorMixin, BaseEstimator):
         check_fold_count(len(outcome), self.inner_folds, where="[validation] inner_folds")
         return stratified_folds(outcome, arms, n_folds=self.inner_folds, rng=rng)
 
-    def _free_columns(self, design: Any) -> tuple[int, ...]:
+    def _free_columns(self, steps: Pipeline) -> tuple[int, ...]:
         """Positions of the unpenalised columns among what the design puts out."""
         if not self.unpenalised:
             return ()
-        wanted = set(self.unpenalised)
-        return tuple(number for number, name in enumerate(design.get_feature_names_out()) if name in wanted)
+        wanted, names = set(self.unpenalised), steps.named_steps["design"].get_feature_names_out()
+        return tuple(number for number, name in enumerate(names) if name in wanted)
 
 
 def make_estimator(
@@ -154,8 +169,25 @@ def make_estimator(
     arm_interactions: bool,
     model: ModelConfig,
     validation: ValidationConfig,
+    features: Sequence[str] | None = None,
+    unweighted: Sequence[str] = (),
+    deviation: ReferenceDeviation | None = None,
+    minimum_reliability: float = 0.0,
 ) -> TunedElasticNet:
-    """Unfitted model by the name that experiment files use; every column that is no covariate is a feature to it.
+    """Unfitted model by the name that experiment files use.
+
+    Parameters
+    ----------
+    name
+        One of `ESTIMATORS`.
+    covariates, arm_interactions, unweighted, minimum_reliability
+        See `ResponseDesign`.
+    model, validation
+        Sections of the experiment.
+    features
+        Columns that are features, learned ones among them; None takes every column that is no covariate.
+    deviation
+        Step that makes the learned ones.
 
     Raises
     ------
@@ -165,9 +197,16 @@ def make_estimator(
     if name not in ESTIMATORS:
         raise ConfigError(f"there is no model {name!r}; known are {', '.join(sorted(ESTIMATORS))}.", where="[model]")
     arms = [covariate.name for covariate in covariates if covariate.role == "arm"]
-    design = ResponseDesign(covariates=tuple(covariates), arm_interactions=arm_interactions and bool(arms))
+    design = ResponseDesign(
+        covariates=tuple(covariates),
+        features=None if features is None else tuple(features),
+        arm_interactions=arm_interactions and bool(arms),
+        unweighted=tuple(unweighted),
+        minimum_reliability=minimum_reliability,
+    )
     return TunedElasticNet(
         design,
+        deviation=deviation,
         unpenalised=covariate_column_names(covariates),
         inner_folds=validation.inner_folds,
         arm=arms[0] if arms else None,

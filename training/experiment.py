@@ -72,6 +72,8 @@ def run_experiment(config: ExperimentConfig, *, n_jobs: int | None = None) -> Ex
     table = read_training_table(config)
     if table.left_out:
         console.say(f"left out, without usable features: {listed(table.left_out)}")
+    if table.reference:
+        console.say(f"reference: {table.reference.n_people} controls, apart from folds and outcomes")
     return run_on_table(table, config, n_jobs=n_jobs)
 
 
@@ -123,6 +125,10 @@ def make_estimators(table: TrainingTable, config: ExperimentConfig) -> dict[str,
             arm_interactions=config.covariates.interactions,
             model=config.model,
             validation=config.validation,
+            features=[definition.name for definition in (*table.definitions, *table.learned)],
+            unweighted=table.unweighted,
+            deviation=table.reference.step if table.reference else None,
+            minimum_reliability=config.features.minimum_reliability,
         )
         for name in names
     }

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from predictor.model.bundle import ModelBundle
+from predictor.model.learned_features import LearnedDeviations, summary_parts
 from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.response_design import arm_names, linear_model_of
@@ -50,7 +51,8 @@ def build_bundle(
         )
     ]
     design = fitted.pipeline_.named_steps["design"]
-    raw = design.raw_inputs(inputs)
+    # Every fold learns from the same controls, so all models see the same learned features.
+    raw = design.raw_inputs(fitted.pipeline_[:-2].transform(inputs) if table.reference else inputs)
     return ModelBundle(
         name=config.tracking.registered_model,
         outcome=table.outcome_definition,
@@ -65,9 +67,24 @@ def build_bundle(
         training_range=describe_training(
             raw, n_features=len(table.definitions), background_mean=design.centre_, motion_mm=_motion_by_kind(table)
         ),
+        deviations=_learned_deviations(fitted, table),
         trained_on=len(outcome),
         card=card,
         versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}},
+    )
+
+
+def _learned_deviations(fitted: TunedElasticNet, table: TrainingTable) -> LearnedDeviations | None:
+    """Freeze the comparison with controls."""
+    if table.reference is None:
+        return None
+    step = fitted.pipeline_.named_steps["deviation"]
+    parts = summary_parts(step.judge(table.model_inputs).z, threshold=step.threshold)
+    return LearnedDeviations(
+        reference=step.reference_model_,
+        definitions=table.learned,
+        threshold=step.threshold,
+        background=parts.mean(axis=0),
     )
 
 

@@ -39,8 +39,10 @@ def make_card(
         "n_participants": len(table.outcome),
         "n_left_out": len(table.left_out),
         "n_per_arm": _counts(table),
-        "n_features": len(table.definitions),
-        "feature_families": sorted({definition.family for definition in table.definitions}),
+        "n_features": len(table.weighted_definitions),
+        "feature_families": sorted({definition.family for definition in table.weighted_definitions}),
+        "minimum_reliability": config.features.minimum_reliability,
+        "reference": reference_document(table),
         "covariates": [covariate.name for covariate in table.covariates],
         "model": config.model.primary,
         "validation": _validation(config),
@@ -61,6 +63,19 @@ def permutation_document(test: PermutationTest | None) -> dict[str, Any]:
         "observed_r2": test.observed_r2,
         "null_r2_mean": float(test.null_r2.mean()),
         "null_hypothesis": test.null_hypothesis,
+    }
+
+
+def reference_document(table: TrainingTable) -> dict[str, Any] | None:
+    """Return with whom people are compared, None without controls."""
+    if table.reference is None:
+        return None
+    step = table.reference.step
+    return {
+        "n_controls": table.reference.n_people,
+        "features": sorted({source.family for source in table.reference.sources}),
+        "expected_given": [covariate.name for covariate in step.covariates],
+        "threshold": step.threshold,
     }
 
 
@@ -88,6 +103,8 @@ def limits(
         found.append(f"Not distinguishable from chance (permutation p = {permutation.p_value:.2g}).")
     if not config.covariates.site or table.inputs[config.covariates.site].nunique() < 2:
         found.append("One site only, or site unknown: other scanners may shift the predictions.")
+    if table.reference and table.reference.n_people < SMALL_COHORT:
+        found.append(f"Deviations are from what {table.reference.n_people} controls let expect.")
     return found
 
 

@@ -34,9 +34,20 @@ def write_atomically(path: Path, text: str) -> None:
     UsageError
         If the file cannot be written.
     """
+    write_bytes_atomically(path, text.encode("utf-8"))
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that there is either the old one or the whole new one.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

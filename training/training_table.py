@@ -20,15 +20,18 @@ from predictor.errors import (
 )
 from predictor.features.feature_vector import FeatureDefinition
 from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, CovariateRole, OutcomeDefinition
-from training.cohort.outcome import outcome_values
+from predictor.model.reliability import standard_error_column
+from training.cohort.outcome import OUTCOMES, outcome_values
 from training.cohort.participants import listed, read_participants
 from training.config import CovariatesConfig, ExperimentConfig
 from training.feature_table import FeatureTable, read_feature_table
+from training.reference_cohort import ReferenceCohort, level_text, matching, read_reference_cohort
 
 CONTROL_GROUP = "control"
 MOTION_FEATURE = "quality_mean_framewise_displacement_mm"
 QUALITY_KIND = "quality"
 REFUSED = "refused"
+NEEDS_REFERENCE = "Deviations are learned from controls: add a section [reference] to the experiment file."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,17 +41,32 @@ class TrainingTable:
     inputs: pd.DataFrame  # index participant_id; features, covariates, and columns that only baselines read
     outcome: NDArray[np.float64]  # (n_participants,), in the outcome's unit
     outcome_definition: OutcomeDefinition
-    definitions: tuple[FeatureDefinition, ...]  # features of the models
-    covariates: tuple[Covariate, ...]  # of the models: arm, clinical, site
+    definitions: tuple[FeatureDefinition, ...]  # measured features that the models need
+    covariates: tuple[Covariate, ...]  # of the models: arm, clinical, site; and what only the reference asks for
     demographic: tuple[Covariate, ...]  # of baselines only
     motion_columns: tuple[str, ...]  # of baselines only: mean framewise displacement, one column per run
     features: FeatureTable  # as read, all people of the file
     left_out: tuple[str, ...]  # included people without features, or whose visit the quality check refuses
+    reference: ReferenceCohort | None = None  # controls, who have no row here
+    learned: tuple[FeatureDefinition, ...] = ()  # features of the models that the comparison with controls makes
+    unweighted: tuple[str, ...] = ()  # of `definitions`, those that only this comparison needs
+
+    def __post_init__(self) -> None:
+        # The proof of fold isolation poisons `inputs`; a patient among the controls would be out of its reach.
+        if self.reference and self.reference.step.controls.index.intersection(self.inputs.index).size:
+            raise TrainingError("expected controls who are in no fold, found patients among them.", where="[reference]")
 
     @property
     def model_inputs(self) -> pd.DataFrame:
-        """Columns of the models: features, then covariates."""
-        return self.inputs[[d.name for d in self.definitions] + [c.name for c in self.covariates]]
+        """Columns of the models: features, covariates, and standard errors where a floor of reliability needs them."""
+        names = [d.name for d in self.definitions]
+        errors = [name for name in map(standard_error_column, names) if name in self.inputs]
+        return self.inputs[names + [c.name for c in self.covariates] + errors]
+
+    @property
+    def weighted_definitions(self) -> tuple[FeatureDefinition, ...]:
+        """Features that the models may weigh, learned ones last."""
+        return tuple(d for d in self.definitions if d.name not in self.unweighted) + self.learned
 
     @property
     def arms(self) -> list[str] | None:
@@ -81,24 +99,33 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     participants = read_participants(Path(config.cohort.participants))
     features = read_feature_table(Path(config.cohort.features))
     people = _included(participants, config.cohort.include)
-    usable = _usable(features)
+    _check_before_treatment(config, features)
+    treated, usable = people.index, _usable(features)
     left_out = tuple(str(name) for name in people.index[~people.index.isin(usable)])
     people = people[people.index.isin(usable)]
     if people.empty:
         raise UnknownParticipantError("none of the included participants has a usable row in the feature table.")
     values, definition = outcome_values(people, config.outcome, drop_missing=config.cohort.exclude_missing_outcome)
     people = people.loc[values.index]
-    definitions = _chosen(features.definitions, config.features.families)
+    reference = _reference(config, participants, features, patients=people.index, treated=treated, usable=usable)
+    learned = reference.learned if reference else ()
+    chosen = _chosen((*features.definitions, *learned), config.features.families)
+    needed = {definition.name for definition in chosen} | set(reference.features_needed if reference else ())
+    definitions = tuple(definition for definition in features.definitions if definition.name in needed)
     covariates, demographic = _covariates(people, config.covariates)
+    of_models = {covariate.name for covariate in covariates}
+    covariates += tuple(c for c in (reference.asked if reference else ()) if c.name not in of_models)
     motion = [d.name for d in features.definitions if d.name.startswith(MOTION_FEATURE)]
-    inputs = features.values.loc[people.index, [d.name for d in definitions] + motion]
+    columns = list(dict.fromkeys([*(d.name for d in definitions), *motion]))
+    inputs = features.values.loc[people.index, columns]
     _check_features(inputs[[d.name for d in definitions]])
-    known = people[[c.name for c in (*covariates, *demographic)]]
+    known = people[list(dict.fromkeys(c.name for c in (*covariates, *demographic)))]
     of_participants = [column for column in config.covariates.motion if column not in inputs]
     _check_columns(people, of_participants)
     _check_names(list(inputs.columns), (*known.columns, *of_participants), outcome=definition.name)
+    errors = _standard_errors(features, inputs, definitions) if config.features.minimum_reliability > 0 else inputs[[]]
     return TrainingTable(
-        inputs=pd.concat([inputs, _as_objects(known), _motion(people[of_participants])], axis=1),
+        inputs=pd.concat([inputs, _as_objects(known), _motion(people[of_participants]), errors], axis=1),
         outcome=values.to_numpy(dtype=np.float64),
         outcome_definition=definition,
         definitions=definitions,
@@ -107,18 +134,39 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
         motion_columns=(*motion, *of_participants),
         features=features,
         left_out=left_out,
+        reference=reference,
+        learned=tuple(one for one in learned if one in chosen),
+        unweighted=tuple(one.name for one in definitions if one not in chosen),
+    )
+
+
+def _reference(
+    config: ExperimentConfig,
+    participants: pd.DataFrame,
+    features: FeatureTable,
+    *,
+    patients: pd.Index,
+    treated: pd.Index,
+    usable: pd.Index,
+) -> ReferenceCohort | None:
+    if config.reference is None:
+        return None
+    return read_reference_cohort(
+        config.reference,
+        participants,
+        features,
+        usable=usable,
+        site=config.covariates.site,
+        patients=patients,
+        treated=treated,
     )
 
 
 def _included(participants: pd.DataFrame, include: Mapping[str, object]) -> pd.DataFrame:
     """Rows that pass every filter; controls never do, for they were not treated."""
-    _check_columns(participants, list(include))
-    keep = np.ones(len(participants), dtype=bool)
+    keep = matching(participants, include)
     if "group" in participants:
         keep &= (participants["group"].astype(str) != CONTROL_GROUP).to_numpy()
-    for column, wanted in include.items():
-        accepted = {_level(value) for value in (wanted if isinstance(wanted, list) else [wanted])}
-        keep &= participants[column].map(_level).isin(accepted).to_numpy()
     if not keep.any():
         raise TrainingError("no participant passes the filters.", where="[cohort] include")
     return participants[keep]
@@ -139,6 +187,7 @@ def _chosen(definitions: Sequence[FeatureDefinition], families: Sequence[str]) -
         raise ConfigError(
             f"the feature table has no family {', '.join(unknown)}; it has {', '.join(known)}.",
             where="[features] families",
+            remedy=NEEDS_REFERENCE if any(name.startswith("deviation_") for name in unknown) else "",
         )
     chosen = tuple(d for d in definitions if (d.family in families if families else d.kind != QUALITY_KIND))
     if not chosen:
@@ -176,7 +225,7 @@ def _covariate(column: pd.Series, role: CovariateRole, *, treatment: str | None)
             where=f"participants.tsv, column {name}",
             remedy="Correct these cells, or write n/a; a column of categories holds words only.",
         )
-    levels = sorted({_level(value) for value in column})
+    levels = sorted({level_text(value) for value in column})
     if role == "arm":
         _check_arms(levels, treatment)
         levels.sort(key=lambda level: (level != treatment, level))
@@ -205,6 +254,20 @@ def _check_features(features: pd.DataFrame) -> None:
         raise ValueOutOfRangeError(f"numbers above {MAX_ABS_VALUE:g} stand in {listed(huge)}.", where="features.tsv")
 
 
+def _standard_errors(
+    features: FeatureTable, inputs: pd.DataFrame, definitions: Sequence[FeatureDefinition]
+) -> pd.DataFrame:
+    """Return standard errors of the measured features under the names that the design looks for."""
+    errors = features.standard_errors.reindex(index=inputs.index, columns=[d.name for d in definitions])
+    if not np.isfinite(errors.to_numpy(dtype=np.float64, na_value=np.nan)).any():
+        raise TrainingError(
+            "a floor of reliability needs standard errors, but none is known for the features.",
+            where="[features] minimum_reliability",
+            remedy="Extract the features from scans (standard_errors.tsv stands beside features.tsv), or set it to 0.",
+        )
+    return errors.rename(columns=standard_error_column)
+
+
 def _check_names(features: Sequence[str], known: Sequence[str], *, outcome: str) -> None:
     """Refuse columns that stand on both sides, and an outcome among the features."""
     shared = sorted(set(features) & {*known, outcome})
@@ -214,6 +277,25 @@ def _check_names(features: Sequence[str], known: Sequence[str], *, outcome: str)
             where="features.tsv",
             remedy="Take the column out of the feature table, or rename it.",
         )
+
+
+def _check_before_treatment(config: ExperimentConfig, features: FeatureTable) -> None:
+    """Refuse scores from after the treatment as anything that a model is told."""
+    after = {outcome.columns[1] for outcome in OUTCOMES.values()} | {config.outcome.column}
+    covariates, reference = config.covariates, config.reference
+    told = {
+        "[covariates]": (*covariates.clinical, covariates.site, *covariates.demographic, *covariates.motion),
+        "[reference] covariates": reference.covariates if reference else (),
+        "features.tsv": tuple(features.values.columns),
+    }
+    for where, names in told.items():
+        found = sorted({str(name) for name in names if name} & after)
+        if found:
+            raise ConfigError(
+                f"{listed(found)} is known only after the treatment; a model cannot be given it.",
+                where=where,
+                remedy="Take the column out.",
+            )
 
 
 def _motion(motion: pd.DataFrame) -> pd.DataFrame:
@@ -231,11 +313,6 @@ def _check_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
     absent = [column for column in columns if column not in table.columns]
     if absent:
         raise MissingColumnError(f"participants.tsv lacks {', '.join(absent)}.", where="participants.tsv")
-
-
-def _level(value: object) -> str:
-    """Return the level as text; whole numbers without the point that a gap elsewhere in the column gives them."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _as_objects(known: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,7 @@ DEOXYHAEMOGLOBIN_WEIGHT = 4.3 * 40.3 * 0.04 * 0.4
 RATIO_WEIGHT = 25 * 0.4 * 0.04
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)  # the runs and half runs of one protocol
 def balloon_response(n_steps: int, step_s: float) -> NDArray[np.float64]:
     """BOLD response to an input of 1 in the first step, by Euler's method.
 

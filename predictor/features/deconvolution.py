@@ -1,6 +1,6 @@
 """The neuronal signal behind a BOLD signal, estimated on the microtime grid.
 
-A ridge regression with fixed variances: cosines convolved with the canonical response explain the signal, and how
+A ridge regression with fixed variances: cosines convolved with the haemodynamic response explain the signal, and how
 strongly they are shrunk does not depend on the data. The estimate is therefore proportional to the signal: it carries
 the signal's unit, and no unit is shrunk more than another. The constant is a confound, so percent signal change around
 zero and signals with a grand mean of 100 give the same.
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from predictor.errors import FeatureError
+from predictor.features.hrf import HrfShape
 from predictor.features.task_design import MicrotimeGrid, convolve_hrf
 
 # Bins before the first volume, so that the response to earlier activity can be explained.
@@ -44,6 +45,7 @@ def deconvolve(
     *,
     confounds: NDArray[np.float64],
     whitening: NDArray[np.float64] | None = None,
+    shape: HrfShape = "spm",
 ) -> NDArray[np.float64]:
     """Neuronal signal of one or several regions.
 
@@ -59,6 +61,8 @@ def deconvolve(
     whitening
         Matrix of shape (n_volumes, n_volumes) that `bold` and `confounds` have already been multiplied with.
         None (the default, and what gPPI uses): signals are not whitened.
+    shape
+        Of the haemodynamic response.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def deconvolve(
         )
     if not (np.isfinite(bold).all() and np.isfinite(confounds).all()):
         raise FeatureError("deconvolution needs signals and confounds without gaps.")
-    basis = neuronal_basis(grid)
+    basis = neuronal_basis(grid, shape)
     explained = basis.scan if whitening is None else whitening @ basis.scan
     regressors = np.column_stack([explained, confounds])
     prior_variance = np.full(regressors.shape[1], CONFOUND_VARIANCE)
@@ -90,13 +94,13 @@ def deconvolve(
 
 
 @lru_cache(maxsize=4)  # runs of one study share length and repetition time; an entry holds some 5 MB
-def neuronal_basis(grid: MicrotimeGrid) -> NeuronalBasis:
+def neuronal_basis(grid: MicrotimeGrid, shape: HrfShape = "spm") -> NeuronalBasis:
     """Cosine basis of as many functions as volumes, with and without the haemodynamic response."""
     n_rows = grid.n_bins + LEAD_IN_BINS
     phase = np.pi * (2 * np.arange(n_rows)[:, None] + 1) * np.arange(grid.n_volumes) / (2 * n_rows)
     cosines = np.sqrt(2 / n_rows) * np.cos(phase)
     cosines[:, 0] /= np.sqrt(2)
-    scan = convolve_hrf(cosines, grid)[LEAD_IN_BINS + grid.first_bins]
+    scan = convolve_hrf(cosines, grid, shape=shape)[LEAD_IN_BINS + grid.first_bins]
     microtime = cosines[LEAD_IN_BINS:].copy()
     for array in (microtime, scan):
         array.setflags(write=False)  # shared by every caller of the cache

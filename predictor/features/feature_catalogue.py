@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
 from predictor.circuit.circuit import Edge, Region
 from predictor.features.feature_vector import FeatureDefinition
-from predictor.features.recipe import TASK_FAMILIES, Recipe
-from predictor.scan.task_description import RunKind
+from predictor.features.recipe import Recipe
+from predictor.scan.task_description import RUN_KINDS, RunKind
 
 # Quality numbers: unit and description; the names are fields of predictor.scan.quality.RunQuality.
 QUALITY_MEASURES = {
     "mean_framewise_displacement_mm": ("mm", "mean head motion from volume to volume"),
     "share_censored": ("share", "share of volumes left out for head motion"),
     "median_temporal_snr": ("ratio", "median temporal signal-to-noise ratio of the regions"),
+}
+# The kind of run that a family is computed from; quality is about whichever runs the others use.
+RUN_KIND_OF_FAMILY: Mapping[str, RunKind] = {
+    "rest_fisher_z": "rest",
+    "rest_partial": "rest",
+    "rdcm_rest": "rest",
+    "activation_faces": "faces",
+    "gppi_faces": "faces",
+    "rdcm_faces": "faces",
+    "activation_conflict": "conflict",
+    "activation_conflict_regulation": "conflict",
+}
+# How the standard errors of a family are made.
+STANDARD_ERROR_METHODS: Mapping[str, str] = {
+    "rest_fisher_z": "circular block bootstrap of the cleaned volumes",
+    "rest_partial": "circular block bootstrap of the cleaned volumes",
+    "rdcm_rest": "posterior standard deviation",
+    "activation_faces": "generalised least squares with AR(1) noise",
+    "gppi_faces": "least squares with the covariance of AR(1) noise",
+    "rdcm_faces": "posterior standard deviation",
+    "activation_conflict": "generalised least squares with AR(1) noise",
+    "activation_conflict_regulation": "generalised least squares with AR(1) noise",
+    "quality": "none",
 }
 _SIDES = {"L": "left", "R": "right"}
 
@@ -38,13 +61,27 @@ def feature_definitions(recipe: Recipe) -> tuple[FeatureDefinition, ...]:
 
 def run_kinds(recipe: Recipe) -> tuple[RunKind, ...]:
     """Return the runs that the families of a recipe need; rest alone if it names none but quality."""
-    kinds: list[RunKind] = []
-    needs_task = any(family in TASK_FAMILIES for family in recipe.families)
-    if any(family.startswith("rest_") for family in recipe.families) or not needs_task:
-        kinds.append("rest")
-    if needs_task:
-        kinds.append("faces")
-    return tuple(kinds)
+    needed = {RUN_KIND_OF_FAMILY[family] for family in recipe.families if family in RUN_KIND_OF_FAMILY} or {"rest"}
+    return tuple(kind for kind in RUN_KINDS if kind in needed)
+
+
+@lru_cache(maxsize=64)
+def family_feature_names(recipe: Recipe, family: str) -> tuple[str, ...]:
+    """Return the names of one family's features."""
+    return tuple(d.name for d in feature_definitions(recipe) if d.family == family)
+
+
+@lru_cache(maxsize=64)
+def kind_feature_names(recipe: Recipe, kind: RunKind) -> tuple[str, ...]:
+    """Return the names of all features that come from runs of one kind, quality included."""
+    return tuple(d.name for d in feature_definitions(recipe) if feature_source(d) == kind)
+
+
+def feature_source(definition: FeatureDefinition) -> str:
+    """Return the kind of run that a feature comes from, as features.json names it; empty where unknown."""
+    if definition.family == "quality":
+        return definition.name.rpartition("__")[2]
+    return RUN_KIND_OF_FAMILY.get(definition.family, "")
 
 
 def quality_feature_name(measure: str, kind: RunKind) -> str:
@@ -96,11 +133,52 @@ def _rest_partial(recipe: Recipe) -> Iterator[FeatureDefinition]:
         yield FeatureDefinition(name, "fisher_z", "rest_partial", "rest", circuit, description)
 
 
+def _rdcm_rest(recipe: Recipe) -> Iterator[FeatureDefinition]:
+    return _rdcm(recipe, "rdcm_rest", "at rest")
+
+
+def _rdcm_faces(recipe: Recipe) -> Iterator[FeatureDefinition]:
+    return _rdcm(recipe, "rdcm_faces", "while viewing faces and control pictures")
+
+
+def _rdcm(recipe: Recipe, family: str, when: str) -> Iterator[FeatureDefinition]:
+    for edge, circuit in _labelled_edges(recipe):
+        for source, target in ((edge.source, edge.target), (edge.target, edge.source)):
+            description = (
+                f"directed influence of {spoken_name(source)} on {spoken_name(target)} {when}; "
+                "positive excites, negative inhibits"
+            )
+            yield FeatureDefinition(
+                edge_feature_name(family, source, target), "Hz", family, "rdcm", circuit, description
+            )
+
+
 def _activation_faces(recipe: Recipe) -> Iterator[FeatureDefinition]:
+    return _activation(recipe, "activation_faces", "response of {region} to faces, beyond control")
+
+
+def _activation_conflict(recipe: Recipe) -> Iterator[FeatureDefinition]:
+    return _activation(
+        recipe,
+        "activation_conflict",
+        "response of {region} to emotional conflict (incongruent beyond congruent trials)",
+    )
+
+
+def _activation_conflict_regulation(recipe: Recipe) -> Iterator[FeatureDefinition]:
+    return _activation(
+        recipe,
+        "activation_conflict_regulation",
+        "response of {region} in regulating conflict (incongruent trials after incongruent ones, beyond those after "
+        "congruent ones)",
+    )
+
+
+def _activation(recipe: Recipe, family: str, description: str) -> Iterator[FeatureDefinition]:
     for region in recipe.circuit.regions:
-        name = region_feature_name("activation_faces", region.name)
-        description = f"response of {spoken_name(region.name)} to faces, beyond control"
-        yield FeatureDefinition(name, "percent", "activation_faces", "activation", _group(region), description)
+        said = description.format(region=spoken_name(region.name))
+        name = region_feature_name(family, region.name)
+        yield FeatureDefinition(name, "percent", family, "activation", _group(region), said)
 
 
 def _gppi_faces(recipe: Recipe) -> Iterator[FeatureDefinition]:
@@ -127,8 +205,12 @@ def _quality(recipe: Recipe) -> Iterator[FeatureDefinition]:
 _DEFINITIONS_OF_FAMILY: dict[str, Callable[[Recipe], Iterator[FeatureDefinition]]] = {
     "rest_fisher_z": _rest_fisher_z,
     "rest_partial": _rest_partial,
+    "rdcm_rest": _rdcm_rest,
     "activation_faces": _activation_faces,
     "gppi_faces": _gppi_faces,
+    "rdcm_faces": _rdcm_faces,
+    "activation_conflict": _activation_conflict,
+    "activation_conflict_regulation": _activation_conflict_regulation,
     "quality": _quality,
 }
 

@@ -35,16 +35,24 @@ class FeatureVector:
     missing_reasons: tuple[str | None, ...]  # None exactly where the value is finite
     recipe_hash: str  # "sha256:..." of what was computed and how
     input_digest: str  # "sha256:..." of the bytes it was computed from
+    standard_errors: NDArray[np.float64]  # (n_features,), unit of the value; NaN where not known
+    first_half: NDArray[np.float64]  # (n_features,), the same features of the first half of every run; NaN where there
+    second_half: NDArray[np.float64]  # are none, or they were not asked for; and of the second half
 
     def __post_init__(self) -> None:
         n_features = len(self.definitions)
-        if self.values.shape != (n_features,) or len(self.missing_reasons) != n_features:
-            raise FeatureError(
-                f"expected {n_features} values and reasons, got {self.values.shape} and {len(self.missing_reasons)}."
-            )
-        for definition, value, reason in zip(self.definitions, self.values, self.missing_reasons, strict=True):
+        for name in ("values", "standard_errors", "first_half", "second_half"):
+            if getattr(self, name).shape != (n_features,):
+                raise FeatureError(f"expected {n_features} {name}, got shape {getattr(self, name).shape}.")
+        if len(self.missing_reasons) != n_features:
+            raise FeatureError(f"expected {n_features} reasons, got {len(self.missing_reasons)}.")
+        for definition, value, error, reason in zip(
+            self.definitions, self.values, self.standard_errors, self.missing_reasons, strict=True
+        ):
             if np.isfinite(value) == (reason is not None):
                 raise FeatureError(f"{definition.name} must be a finite number or missing with a reason, not both.")
+            if not np.isnan(error) and not (np.isfinite(value) and 0 <= error < np.inf):
+                raise FeatureError(f"{definition.name} has a standard error of {error} for a value of {value}.")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,7 +61,17 @@ class FeatureVector:
 
     def by_name(self) -> dict[str, float | None]:
         """Values by feature name, None where missing."""
+        return self._named(self.values)
+
+    def standard_errors_by_name(self) -> dict[str, float | None]:
+        """Return standard errors by feature name, None where not known."""
+        return self._named(self.standard_errors)
+
+    def halves_by_name(self) -> tuple[dict[str, float | None], dict[str, float | None]]:
+        """Return the values of the first and of the second half by feature name, None where there are none."""
+        return self._named(self.first_half), self._named(self.second_half)
+
+    def _named(self, numbers: NDArray[np.float64]) -> dict[str, float | None]:
         return {
-            name: float(value) if np.isfinite(value) else None
-            for name, value in zip(self.names, self.values, strict=True)
+            name: float(value) if np.isfinite(value) else None for name, value in zip(self.names, numbers, strict=True)
         }

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from predictor.errors import FeatureError
 from predictor.features.deconvolution import deconvolve
+from predictor.features.hrf import HrfShape, ResponseModel
 from predictor.features.region_glm import RegionGlm, fit_region_glm
+from predictor.features.serial_correlation import ar1_noise
 from predictor.features.task_design import (
     PRELUDE_BINS,
     Condition,
@@ -42,7 +44,15 @@ class SeedSignals:
 
     physiological: NDArray[np.float64]  # (n_volumes, n_regions), drift and confounds removed
     interactions: dict[str, NDArray[np.float64]]  # by condition: (n_volumes, n_regions), mean zero
-    psychological: DesignMatrix  # convolved conditions
+    psychological: DesignMatrix  # convolved conditions, with their derivatives if any are wanted
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GppiEstimates:
+    """A contrast of interactions for every seed on every target; row = seed, column = target, the diagonal is NaN."""
+
+    effect: NDArray[np.float64]  # (n_regions, n_regions)
+    standard_error: NDArray[np.float64]  # (n_regions, n_regions), unit of the effect
 
 
 def seed_signals(
@@ -54,6 +64,7 @@ def seed_signals(
     confounds: NDArray[np.float64] | None = None,
     deconvolve_seed: bool = True,
     center_psychological: bool = True,
+    response: ResponseModel | None = None,
 ) -> SeedSignals:
     """Prepare every region as a seed; the costly part, shared by all targets.
 
@@ -73,6 +84,8 @@ def seed_signals(
         False multiplies the measured seed with the convolved condition instead.
     center_psychological
         Centre the psychological variable before the product (Di 2017), or leave it 0 and 1 (McLaren 2012).
+    response
+        Haemodynamic response; its derivatives stand beside the conditions, never beside the interactions.
 
     Returns
     -------
@@ -82,15 +95,18 @@ def seed_signals(
     filtered = remove_drift(bold, drift)
     nuisance = _nuisance(grid.n_volumes, drift, confounds)
     physiological = filtered - nuisance @ np.linalg.lstsq(nuisance, filtered, rcond=1e-8)[0]
-    psychological = condition_regressors(conditions, grid)
-    neuronal = deconvolve(filtered, grid, confounds=nuisance) if deconvolve_seed else None
+    response = response or ResponseModel()
+    psychological = condition_regressors(conditions, grid, response=response)
+    neuronal = deconvolve(filtered, grid, confounds=nuisance, shape=response.shape) if deconvolve_seed else None
     interactions = {}
-    for condition, regressor in zip(conditions, psychological.columns.T, strict=True):
+    # The derivatives come after all conditions.
+    for condition, regressor in zip(conditions, psychological.columns.T[: len(conditions)], strict=True):
         if neuronal is None:
             product = _centred_if(regressor, center_psychological)[:, None] * physiological
         else:
+            shown = stimulus(condition, grid)[PRELUDE_BINS:]
             product = interaction_regressor(
-                neuronal, stimulus(condition, grid)[PRELUDE_BINS:], grid, center_psychological=center_psychological
+                neuronal, shown, grid, center_psychological=center_psychological, shape=response.shape
             )
         interactions[condition.name] = product - product.mean(axis=0)
     return SeedSignals(physiological, interactions, psychological)
@@ -102,6 +118,7 @@ def interaction_regressor(
     grid: MicrotimeGrid,
     *,
     center_psychological: bool = True,
+    shape: HrfShape = "spm",
 ) -> NDArray[np.float64]:
     """Neuronal signal times psychological variable, convolved and sampled at the volumes.
 
@@ -115,6 +132,8 @@ def interaction_regressor(
         The run's time grid.
     center_psychological
         Subtract the mean over the run before the product.
+    shape
+        Of the haemodynamic response.
 
     Returns
     -------
@@ -122,7 +141,7 @@ def interaction_regressor(
         Not centred.
     """
     product = _centred_if(psychological, center_psychological)[:, None] * neuronal
-    return convolve_hrf(product, grid)[grid.sampled_bins]
+    return convolve_hrf(product, grid, shape=shape)[grid.sampled_bins]
 
 
 def gppi_design(seeds: SeedSignals, seed_index: int, *, confounds: DesignMatrix | None = None) -> DesignMatrix:
@@ -177,15 +196,19 @@ def fit_gppi(
     return fit_region_glm(bold, design, drift=drift, covariance_row=covariance_row)
 
 
-def gppi_matrix(
+def gppi_estimates(
     bold: NDArray[np.float64],
     seeds: SeedSignals,
     contrast: dict[str, float],
     *,
     drift: NDArray[np.float64],
     confounds: DesignMatrix | None = None,
-) -> NDArray[np.float64]:
-    """Contrast of interactions for every seed on every target, by ordinary least squares.
+) -> GppiEstimates:
+    """Contrast of interactions for every seed on every target, with its standard error.
+
+    Effects are ordinary least squares: weighting by a noise covariance changes them little, and makes them depend on
+    its estimate. The standard error takes the covariance into account: AR(1) noise, estimated by restricted maximum
+    likelihood for each seed and target on its own.
 
     Parameters
     ----------
@@ -194,26 +217,23 @@ def gppi_matrix(
     contrast
         Weight per condition name, for example {"faces": 1, "control": -1}.
 
-    Returns
-    -------
-    ndarray of shape (n_regions, n_regions)
-        Row = seed, column = target; the diagonal is NaN.
-
     Raises
     ------
     FeatureError
-        If a condition is not modelled, or the contrast cannot be estimated.
+        If a condition is not modelled, the contrast cannot be estimated, or a signal is explained completely.
     """
-    n_regions = bold.shape[1]
     if seeds.physiological.shape != bold.shape:
         raise FeatureError(f"expected seeds of shape {bold.shape}, got {seeds.physiological.shape}.")
-    matrix = np.full((n_regions, n_regions), np.nan)
     weights_by_column = {INTERACTION_PREFIX + name: weight for name, weight in contrast.items()}
-    for seed_index in range(n_regions):
-        model = fit_gppi(bold, seeds, seed_index, drift=drift, confounds=confounds)
-        matrix[seed_index] = model.contrast(model.design.weights(weights_by_column)).effect
-    np.fill_diagonal(matrix, np.nan)
-    return matrix
+    effect, standard_error = np.full((2, bold.shape[1], bold.shape[1]), np.nan)
+    for seed in range(bold.shape[1]):
+        model = fit_gppi(bold, seeds, seed, drift=drift, confounds=confounds)
+        functional = model.functional(model.design.weights(weights_by_column))
+        targets = np.arange(bold.shape[1]) != seed  # the seed explains itself
+        noise = ar1_noise(bold[:, targets], np.column_stack([model.design.columns, drift]))
+        effect[seed, targets] = functional @ bold[:, targets]
+        standard_error[seed, targets] = np.sqrt(noise.variance_of(functional))
+    return GppiEstimates(effect, standard_error)
 
 
 def _nuisance(n_volumes: int, drift: NDArray[np.float64], confounds: NDArray[np.float64] | None) -> NDArray[np.float64]:

@@ -21,11 +21,29 @@ from predictor.scan.task_description import (
 )
 
 # Raised whenever a change of this package changes a number that a recipe yields.
-EXTRACTION_VERSION: Final = 1
+EXTRACTION_VERSION: Final = 2
+# Libraries whose versions may change a number in its last digits.
+HASHED_LIBRARIES: Final = ("nilearn", "numpy", "scipy", "scikit-learn")
 
 BoldScale = Literal["percent", "none"]
-FAMILIES: Final = ("rest_fisher_z", "rest_partial", "activation_faces", "gppi_faces", "quality")
-TASK_FAMILIES: Final = ("activation_faces", "gppi_faces")
+Hrf = Literal["spm", "glover"]
+RdcmScale = Literal["zscore", "percent"]
+FAMILIES: Final = (
+    "rest_fisher_z",
+    "rest_partial",
+    "rdcm_rest",
+    "activation_faces",
+    "gppi_faces",
+    "rdcm_faces",
+    "activation_conflict",
+    "activation_conflict_regulation",
+    "quality",
+)
+BOOTSTRAP_SAMPLES: Final = 200
+# Standard errors of the 80,000 edges of a 400-region atlas take a minute and a gigabyte per person.
+MAX_BOOTSTRAPPED_REGIONS: Final = 150
+# Limits that may be left out; None stands for "no limit".
+OPTIONAL_FIELDS: Final = frozenset({"censor_framewise_displacement_mm", "high_pass_hz", "low_pass_hz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,23 @@ class Recipe:
         Share of a region's voxels that must hold signal, else its features are missing.
     minimum_volumes
         Volumes that must be left after censoring, else the run's features are missing.
+    minimum_trials_faces, minimum_trials_conflict
+        Events that each modelled condition needs in a run, else the run's features of that task are missing. Faces are
+        shown in blocks, so few are enough; conflict trials are single events.
+    hrf
+        Haemodynamic response of task models: "spm" (canonical) or "glover" (Glover 1999).
+    hrf_derivatives
+        0: the response alone; 1: its time derivative too; 2: time and dispersion. They stand in the design beside each
+        condition; contrasts stay on the response itself.
+    bootstrap_samples
+        Resamples for the standard errors of resting edges; 0: none are computed.
+    bootstrap_block_s
+        Length of the resampled blocks; longer than the signals' memory.
+    rdcm_filter_strength
+        Effective connectivity keeps a frequency that exceeds the noise by this many standard deviations. Default 1: of
+        1, 2, 3 and 5 it came closest to what was planted in 70 synthetic people, and no region lost all frequencies.
+    rdcm_scale
+        "zscore": every region has standard deviation 1, as the priors suppose; "percent": percent signal change.
     """
 
     circuit: Circuit
@@ -82,18 +117,28 @@ class Recipe:
     bold_scale: BoldScale = "percent"
     minimum_coverage: float = 0.5
     minimum_volumes: int = 50
+    minimum_trials_faces: int = 2
+    minimum_trials_conflict: int = 5
+    hrf: Hrf = "spm"
+    hrf_derivatives: int = 0
+    bootstrap_samples: int = BOOTSTRAP_SAMPLES
+    bootstrap_block_s: float = 30.0
+    rdcm_filter_strength: float = 1.0
+    rdcm_scale: RdcmScale = "zscore"
 
     def __post_init__(self) -> None:
         _check_known("feature family", self.families, FAMILIES)
         _check_known("confound strategy", [self.confound_strategy], tuple(CONFOUND_STRATEGIES))
         _check_known("bold scale", [self.bold_scale], get_args(BoldScale))
+        _check_known("haemodynamic response", [self.hrf], get_args(Hrf))
+        _check_known("scale of effective connectivity", [self.rdcm_scale], get_args(RdcmScale))
         # Neither order nor repetition of the families can change a number, so they must not change the hash.
         object.__setattr__(self, "families", tuple(name for name in FAMILIES if name in self.families))
         _check_ranges(self)
 
     @property
     def recipe_hash(self) -> str:
-        """`sha256:...` of the recipe, this code's extraction version, and the version of nilearn."""
+        """`sha256:...` of the recipe, this code's extraction version, and the libraries' versions."""
         return _recipe_hash(self)
 
     def document(self) -> dict[str, Any]:
@@ -119,6 +164,8 @@ def region_table_recipe(
 ) -> Recipe:
     """Return the recipe for tables of resting region signals: all pairs, no filter, no rescaling.
 
+    Tables of more than 150 regions get no standard errors.
+
     Parameters
     ----------
     region_names
@@ -139,6 +186,7 @@ def region_table_recipe(
         high_pass_hz=None,
         low_pass_hz=None,
         bold_scale="none",
+        bootstrap_samples=BOOTSTRAP_SAMPLES if len(region_names) <= MAX_BOOTSTRAPPED_REGIONS else 0,
     )
 
 
@@ -172,7 +220,7 @@ def _recipe_hash(recipe: Recipe) -> str:
     hashed = {
         "recipe": recipe.document(),
         "extraction_version": EXTRACTION_VERSION,
-        "nilearn": version("nilearn"),
+        "libraries": {name: version(name) for name in HASHED_LIBRARIES},
     }
     text = json.dumps(hashed, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
@@ -204,6 +252,12 @@ def _check_ranges(recipe: Recipe) -> None:
         "microtime_onset": 1 <= recipe.microtime_onset <= recipe.microtime_bins,
         "minimum_coverage": 0 <= recipe.minimum_coverage <= 1,
         "minimum_volumes": recipe.minimum_volumes >= 3,
+        "minimum_trials_faces": recipe.minimum_trials_faces >= 1,
+        "minimum_trials_conflict": recipe.minimum_trials_conflict >= 1,
+        "hrf_derivatives": 0 <= recipe.hrf_derivatives <= 2,
+        "bootstrap_samples": recipe.bootstrap_samples == 0 or 20 <= recipe.bootstrap_samples <= 100_000,
+        "bootstrap_block_s": recipe.bootstrap_block_s > 0,
+        "rdcm_filter_strength": recipe.rdcm_filter_strength > 0,
     }
     for name, is_fine in checks.items():
         if not is_fine:
@@ -211,17 +265,11 @@ def _check_ranges(recipe: Recipe) -> None:
 
 
 def _check_types(entries: Mapping[str, Any]) -> None:
-    """Check what came out of a file against the types that the recipe declares."""
-    for name, value in entries.items():
-        if name in {"confound_strategy", "bold_scale"}:
-            is_fine = isinstance(value, str)
-        elif name in {"deconvolve_seed", "center_psychological"}:
-            is_fine = isinstance(value, bool)
-        elif name in {"microtime_bins", "microtime_onset", "minimum_volumes"}:
-            is_fine = isinstance(value, int) and not isinstance(value, bool)
-        else:
-            is_optional = name in {"censor_framewise_displacement_mm", "high_pass_hz", "low_pass_hz"}
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            is_fine = is_number or (value is None and is_optional)
-        if not is_fine:
-            raise ConfigError(f"{name} has a value of the wrong type: {type(value).__name__}.", where=name)
+    """Check what came out of a file against the types of the recipe's defaults."""
+    for field in fields(Recipe):
+        if field.name not in entries:
+            continue
+        value, expected = entries[field.name], type(field.default)
+        is_fine = type(value) in ((int, float) if expected is float else (expected,))
+        if not is_fine and not (value is None and field.name in OPTIONAL_FIELDS):
+            raise ConfigError(f"{field.name} has a value of the wrong type: {type(value).__name__}.", where=field.name)

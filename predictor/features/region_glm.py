@@ -40,6 +40,9 @@ class RegionGlm:
     unscaled_covariance: NDArray[np.float64]  # (n_columns, n_columns)
     column_size: NDArray[np.float64]  # (n_columns,) norms, infinite for a column that drift explains completely
     row_basis: NDArray[np.float64]  # (rank, n_columns), orthonormal; what the data can tell of betas * column_size
+    column_basis: NDArray[np.float64]  # (n_volumes, rank), orthonormal; the regressors as they were fitted
+    singular_values: NDArray[np.float64]  # (rank,) of the regressors as they were fitted, over their size
+    whitening: NDArray[np.float64] | None  # (n_volumes, n_volumes), symmetric; None: ordinary least squares
     degrees_of_freedom: int
 
     def contrast(self, weights: NDArray[np.float64]) -> ContrastEstimate:
@@ -50,15 +53,30 @@ class RegionGlm:
         FeatureError
             If the contrast cannot be told apart from the other regressors.
         """
+        self._check_estimable(weights)
+        variance = float(weights @ self.unscaled_covariance @ weights)
+        return ContrastEstimate(
+            weights @ self.betas, np.sqrt(variance * self.residual_variance), self.degrees_of_freedom
+        )
+
+    def functional(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Contrast as weights on the volumes, shape (n_volumes,): `functional @ bold` is its effect.
+
+        Raises
+        ------
+        FeatureError
+            If the contrast cannot be told apart from the other regressors.
+        """
+        self._check_estimable(weights)
+        functional = self.column_basis @ (self.row_basis @ (weights / self.column_size) / self.singular_values)
+        return np.asarray(functional if self.whitening is None else self.whitening @ functional)
+
+    def _check_estimable(self, weights: NDArray[np.float64]) -> None:
         scaled = weights / self.column_size
         remainder = scaled - self.row_basis.T @ (self.row_basis @ scaled)
         is_lost = np.isinf(self.column_size) & (weights != 0)
         if is_lost.any() or np.abs(remainder).max() > ESTIMABLE_TOLERANCE * np.abs(scaled).max():
             raise FeatureError("the contrast cannot be estimated: its regressors are combinations of the others.")
-        variance = float(weights @ self.unscaled_covariance @ weights)
-        return ContrastEstimate(
-            weights @ self.betas, np.sqrt(variance * self.residual_variance), self.degrees_of_freedom
-        )
 
 
 def fit_region_glm(
@@ -96,8 +114,9 @@ def fit_region_glm(
     if bold.ndim != 2 or bold.shape[0] != design.columns.shape[0]:
         raise FeatureError(f"expected signals of {design.columns.shape[0]} volumes in rows, got {bold.shape}.")
     both = np.column_stack([design.columns, bold])
-    if covariance_row is not None:
-        both = inverse_square_root(covariance_row) @ both
+    whitening = None if covariance_row is None else inverse_square_root(covariance_row)
+    if whitening is not None:
+        both = whitening @ both
     both = remove_drift(both, drift)
     regressors, signals = both[:, : len(design.names)], both[:, len(design.names) :]
     # Columns of very different size (motion in mm, raw tissue signals) would hide behind the rank tolerance.
@@ -120,5 +139,8 @@ def fit_region_glm(
         unscaled_covariance=root @ root.T,
         column_size=size,
         row_basis=right,
+        column_basis=left,
+        singular_values=singular,
+        whitening=whitening,
         degrees_of_freedom=degrees_of_freedom,
     )

@@ -9,12 +9,20 @@ from numpy.typing import NDArray
 
 from predictor.errors import FeatureError
 from predictor.features.recipe import Recipe
+from predictor.features.region_glm import RANK_TOLERANCE
 from predictor.features.task_design import Condition, DesignMatrix, MicrotimeGrid, cosine_drift
-from predictor.scan.cleaning import RegionTimeseries, clean, percent_signal_change
+from predictor.scan.cleaning import (
+    MINIMUM_DEGREES_OF_FREEDOM,
+    RegionTimeseries,
+    clean,
+    freedom_left,
+    percent_signal_change,
+)
 from predictor.scan.confounds import Confounds, select_confounds
+from predictor.scan.events import EventsTable
 from predictor.scan.region_signals import RegionRecording
-from predictor.scan.session import Run
-from predictor.scan.task_description import CONDITIONS
+from predictor.scan.session import BaselineSession, Run
+from predictor.scan.task_description import CONDITIONS, RunKind
 
 SPIKE_PREFIX = "spike_"
 
@@ -23,17 +31,22 @@ SPIKE_PREFIX = "spike_"
 class RestRun:
     """Cleaned signals of the usable regions."""
 
-    timeseries: RegionTimeseries  # censored volumes dropped
+    timeseries: RegionTimeseries  # cleaned and filtered, censored volumes dropped
+    unbroken: RegionTimeseries  # every volume; regressors, spikes and slow drift removed, nothing else filtered
     missing_regions: dict[str, str]  # region -> reason
+    freedom_left: float  # share of the degrees of freedom that regressing out the confounds has left
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskRun:
     """Uncleaned signals of the usable regions, and what else stands in a task model."""
 
+    kind: RunKind
     timeseries: RegionTimeseries  # every volume
+    unbroken: RegionTimeseries  # every volume: regressors, spikes and slow drift removed
     missing_regions: dict[str, str]  # region -> reason
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Condition, ...]  # of the task description, in its order
+    events: EventsTable
     grid: MicrotimeGrid
     drift: NDArray[np.float64]  # (n_volumes, n_cosines), orthonormal
     confounds: DesignMatrix  # nuisance regressors with standard deviation 1, then spikes
@@ -47,6 +60,11 @@ def run_confounds(run: Run, recipe: Recipe) -> Confounds:
         censor_framewise_displacement_mm=recipe.censor_framewise_displacement_mm,
         n_volumes=run.n_volumes,
     )
+
+
+def session_confounds(session: BaselineSession, recipe: Recipe) -> dict[str, Confounds]:
+    """Return `run_confounds` of every run by run name; it takes longer than most features, so do it once per visit."""
+    return {run.name: run_confounds(run, recipe) for run in session.runs}
 
 
 def prepare_rest_run(run: Run, confounds: Confounds, recipe: Recipe) -> RestRun:
@@ -65,9 +83,18 @@ def prepare_rest_run(run: Run, confounds: Confounds, recipe: Recipe) -> RestRun:
     if not has_filter and confounds.regressors.shape[1] == 0:
         # Nothing is to be removed, so nothing is: `clean` would still take away a linear trend.
         kept = signals.bold[~confounds.is_censored]
-        return RestRun(RegionTimeseries(kept, signals.region_names, signals.repetition_time_s), missing_regions)
-    cleaned = clean(signals, confounds, high_pass_hz=recipe.high_pass_hz, low_pass_hz=recipe.low_pass_hz)
-    return RestRun(cleaned, missing_regions)
+        cleaned = RegionTimeseries(kept, signals.region_names, signals.repetition_time_s)
+    else:
+        cleaned = clean(signals, confounds, high_pass_hz=recipe.high_pass_hz, low_pass_hz=recipe.low_pass_hz)
+    period_s = None if recipe.high_pass_hz is None else 1 / recipe.high_pass_hz
+    return RestRun(
+        timeseries=cleaned,
+        unbroken=unbroken_signals(signals, nuisance_design(confounds), _drift(signals, period_s)),
+        missing_regions=missing_regions,
+        freedom_left=freedom_left(
+            run.repetition_time_s, confounds, high_pass_hz=recipe.high_pass_hz, low_pass_hz=recipe.low_pass_hz
+        ),
+    )
 
 
 def prepare_task_run(run: Run, confounds: Confounds, recipe: Recipe) -> TaskRun:
@@ -85,15 +112,18 @@ def prepare_task_run(run: Run, confounds: Confounds, recipe: Recipe) -> TaskRun:
         raise FeatureError("the repetition time is unknown, and a task model needs it.")
     _check_volumes_left(run, confounds, recipe)
     signals, missing_regions = usable_signals(run, confounds, recipe)
-    n_volumes = signals.bold.shape[0]
-    grid = MicrotimeGrid(n_volumes, run.repetition_time_s, recipe.microtime_bins, recipe.microtime_onset)
+    events, conditions = task_conditions(run)
+    drift, nuisance = _drift(signals, recipe.drift_period_s), nuisance_design(confounds)
     return TaskRun(
+        kind=run.kind,
         timeseries=signals,
+        unbroken=unbroken_signals(signals, nuisance, drift),
         missing_regions=missing_regions,
-        conditions=task_conditions(run),
-        grid=grid,
-        drift=cosine_drift(n_volumes, run.repetition_time_s, recipe.drift_period_s),
-        confounds=nuisance_design(confounds),
+        conditions=conditions,
+        events=events,
+        grid=MicrotimeGrid(run.n_volumes, run.repetition_time_s, recipe.microtime_bins, recipe.microtime_onset),
+        drift=drift,
+        confounds=nuisance,
     )
 
 
@@ -115,8 +145,45 @@ def usable_signals(run: Run, confounds: Confounds, recipe: Recipe) -> tuple[Regi
     return RegionTimeseries(scaled[:, columns], names, run.repetition_time_s), reasons
 
 
-def task_conditions(run: Run) -> tuple[Condition, ...]:
-    """Events of every condition that the kind of run has.
+def unbroken_signals(signals: RegionTimeseries, nuisance: DesignMatrix, drift: NDArray[np.float64]) -> RegionTimeseries:
+    """Signals without mean, drift and nuisance, for models that need every volume.
+
+    Parameters
+    ----------
+    signals
+        Shape (n_volumes, n_regions), without gaps.
+    nuisance
+        Confounds and one spike per censored volume; those volumes become zero.
+    drift
+        Orthonormal cosines, shape (n_volumes, n_cosines).
+
+    Returns
+    -------
+    RegionTimeseries
+        Same shape and unit, mean zero.
+
+    Raises
+    ------
+    FeatureError
+        If too few degrees of freedom are left.
+    """
+    n_volumes = len(signals.bold)
+    removed = np.column_stack([np.ones(n_volumes), drift, nuisance.columns])
+    left, singular, _ = np.linalg.svd(removed / np.linalg.norm(removed, axis=0), full_matrices=False)
+    basis = left[:, singular > RANK_TOLERANCE * singular[0]]
+    n_left = n_volumes - basis.shape[1]
+    if n_left < MINIMUM_DEGREES_OF_FREEDOM:
+        raise FeatureError(
+            f"{n_volumes} volumes and {basis.shape[1]} regressors leave {n_left} degrees of freedom; "
+            f"at least {MINIMUM_DEGREES_OF_FREEDOM} are needed.",
+            remedy="Use a longer run, a simpler confound strategy, or a higher censoring threshold.",
+        )
+    cleaned = signals.bold - basis @ (basis.T @ signals.bold)
+    return RegionTimeseries(cleaned, signals.region_names, signals.repetition_time_s)
+
+
+def task_conditions(run: Run) -> tuple[EventsTable, tuple[Condition, ...]]:
+    """Events of a run, and those of every condition that its kind has.
 
     Raises
     ------
@@ -128,7 +195,7 @@ def task_conditions(run: Run) -> tuple[Condition, ...]:
     absent = [name for name in CONDITIONS[run.kind] if name not in run.events.conditions]
     if absent:
         raise FeatureError(f"the {run.kind} run has no events of the condition {' and '.join(absent)}.")
-    return tuple(Condition(name, *run.events.of(name)) for name in CONDITIONS[run.kind])
+    return run.events, tuple(Condition(name, *run.events.of(name)) for name in CONDITIONS[run.kind])
 
 
 def nuisance_design(confounds: Confounds) -> DesignMatrix:
@@ -140,6 +207,14 @@ def nuisance_design(confounds: Confounds) -> DesignMatrix:
     names = [name for name, is_kept in zip(confounds.names, varies, strict=True) if is_kept]
     names += [f"{SPIKE_PREFIX}{volume}" for volume in np.flatnonzero(confounds.is_censored)]
     return DesignMatrix(np.column_stack([centred[:, varies] / spread[varies], spikes]), tuple(names))
+
+
+def _drift(signals: RegionTimeseries, period_s: float | None) -> NDArray[np.float64]:
+    """Return cosines slower than a period; none where there is no limit."""
+    n_volumes = len(signals.bold)
+    if period_s is None or signals.repetition_time_s is None:
+        return np.empty((n_volumes, 0))
+    return cosine_drift(n_volumes, signals.repetition_time_s, period_s)
 
 
 def _check_volumes_left(run: Run, confounds: Confounds, recipe: Recipe) -> None:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from predictor.errors import FeatureError
-from predictor.features.hrf import canonical_hrf
+from predictor.features.hrf import HrfShape, ResponseModel, canonical_hrf
 
 # Microtime bins kept before the first volume, so that an event just before it still shows in the design.
 PRELUDE_BINS = 32
+DERIVATIVE_SUFFIXES = ("_time_derivative", "_dispersion_derivative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +134,34 @@ def stimulus(condition: Condition, grid: MicrotimeGrid) -> NDArray[np.float64]:
     return np.asarray(np.round(np.cumsum(steps[:n_bins]) / amplitude) * amplitude)
 
 
-def convolve_hrf(microtime: NDArray[np.float64], grid: MicrotimeGrid) -> NDArray[np.float64]:
-    """Convolve a microtime signal of shape (n, ...) with the canonical response; same shape comes back."""
-    kernel = canonical_hrf(grid.step_s).reshape((-1,) + (1,) * (microtime.ndim - 1))
-    return np.asarray(signal.fftconvolve(microtime, kernel, axes=0)[: microtime.shape[0]])
+def convolve_hrf(
+    microtime: NDArray[np.float64], grid: MicrotimeGrid, *, shape: HrfShape = "spm"
+) -> NDArray[np.float64]:
+    """Convolve a microtime signal of shape (n, ...) with the response; same shape comes back."""
+    kernel = canonical_hrf(grid.step_s, shape=shape).reshape((-1,) + (1,) * (microtime.ndim - 1))
+    return _convolve(microtime, kernel)
 
 
-def condition_regressors(conditions: tuple[Condition, ...], grid: MicrotimeGrid) -> DesignMatrix:
-    """One convolved regressor per condition, sampled at the volumes.
+def condition_regressors(
+    conditions: tuple[Condition, ...], grid: MicrotimeGrid, *, response: ResponseModel | None = None
+) -> DesignMatrix:
+    """One convolved regressor per condition, sampled at the volumes; then their derivatives, if any are wanted.
 
     A long block reaches a height of about 1, so a beta is in the unit of the signal.
+
+    Returns
+    -------
+    DesignMatrix
+        The conditions under their names in the given order, then `<condition>_time_derivative` of every condition,
+        then `<condition>_dispersion_derivative`.
     """
     stimuli = np.column_stack([stimulus(condition, grid) for condition in conditions])
-    sampled = convolve_hrf(stimuli, grid)[grid.sampled_bins + PRELUDE_BINS]
-    return DesignMatrix(sampled, tuple(condition.name for condition in conditions))
+    rows = grid.sampled_bins + PRELUDE_BINS
+    kernels = (response or ResponseModel()).kernels(grid.step_s)
+    columns = [_convolve(stimuli, kernel[:, None])[rows] for kernel in kernels.T]
+    suffixes = ("", *DERIVATIVE_SUFFIXES)[: kernels.shape[1]]
+    names = tuple(condition.name + suffix for suffix in suffixes for condition in conditions)
+    return DesignMatrix(np.column_stack(columns), names)
 
 
 def cosine_drift(n_volumes: int, repetition_time_s: float, period_s: float) -> NDArray[np.float64]:
@@ -173,6 +188,10 @@ def cosine_drift(n_volumes: int, repetition_time_s: float, period_s: float) -> N
 def remove_drift(signals: NDArray[np.float64], drift: NDArray[np.float64]) -> NDArray[np.float64]:
     """Project orthonormal drift columns out of signals of shape (n_volumes, ...); the mean stays."""
     return np.asarray(signals - drift @ (drift.T @ signals))
+
+
+def _convolve(microtime: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(signal.fftconvolve(microtime, kernel, axes=0)[: microtime.shape[0]])
 
 
 def _nearest_bin(position: NDArray[np.float64]) -> NDArray[np.int64]:

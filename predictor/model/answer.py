@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from predictor.model.bundle import ModelBundle
 from predictor.model.canonical_json import canonical_json
 from predictor.model.explanation import Explanation
 from predictor.model.out_of_fold import Interval
+from predictor.model.person_inputs import PersonInputs
 from predictor.model.prediction import Prediction
+from predictor.model.scan_noise import deviation_standard_errors
 from predictor.model.sentence import explanation_sentence
 from predictor.scan.quality import Reason
 
@@ -24,6 +28,7 @@ def build_answer(
     recipe_hash: str | None,
     input_digest: str | None,
     promoted: bool,
+    deviations: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Put the answer together.
 
@@ -41,6 +46,8 @@ def build_answer(
         Where the features come from, None if unknown.
     promoted
         Whether the model was asked for as the promoted one.
+    deviations
+        `deviations_document` of the person, None when the model compares no one with controls.
 
     Returns
     -------
@@ -69,7 +76,40 @@ def build_answer(
     if prediction is not None:
         document |= _prediction_document(prediction)
         document["explanation"] = _explanation_document(explanation, bundle) if explanation else None
+        if deviations is not None:
+            document["deviations"] = dict(deviations)
     return document
+
+
+def deviations_document(
+    bundle: ModelBundle, person: PersonInputs, standard_errors: Mapping[str, float | None]
+) -> dict[str, Any] | None:
+    """Return how far the person is from what is expected of controls; None when the model compares no one with them.
+
+    Counts are of the connections that were measured; z is above 0 where a connection is stronger than expected.
+    """
+    step, found = bundle.deviations, person.deviations
+    if step is None or found is None:
+        return None
+    errors = deviation_standard_errors(bundle, person, standard_errors)
+    is_known = np.isfinite(found.z)
+    known = found.z[is_known]
+    return {
+        "edges": [
+            {"feature": name, "z": _or_none(z), "standard_error": _or_none(error)}
+            for name, z, error in zip(step.reference.sources, found.z, errors, strict=True)
+        ],
+        "hypoconnected_edges": int((known < -step.threshold).sum()),
+        "hyperconnected_edges": int((known > step.threshold).sum()),
+        "mean": float(known.mean()) if len(known) else None,
+        "n_edges": len(known),
+        "threshold": step.threshold,
+        "reference": {
+            "n_people": step.reference.n_people,
+            "expected_given": [covariate.name for covariate in step.reference.covariates],
+            "pooled_over": list(found.pooled),
+        },
+    }
 
 
 def status_of(reasons: Sequence[Reason]) -> str:
@@ -106,6 +146,10 @@ def _prediction_document(prediction: Prediction) -> dict[str, Any]:
             {"source": source, "share": share} for source, share in sorted(shares.items(), key=lambda item: -item[1])
         ],
     }
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _interval_document(interval: Interval) -> dict[str, float]:

@@ -48,14 +48,15 @@ def assess_applicability(
     -------
     tuple of Reason
         Those of the quality report first. Codes: recipe-mismatch, too-many-missing (refuse), unseen-site (as the
-        bundle says), provenance-unknown, missing-features, missing-covariates, motion-high, out-of-distribution,
-        prognostic-only (flag).
+        bundle says), provenance-unknown, missing-features, missing-covariates, reference-pooled,
+        reference-extrapolated, motion-high, out-of-distribution, prognostic-only (flag).
     """
     found = [
         *(quality.reasons if quality else ()),
         *_provenance_reasons(recipe_hash, bundle),
         *_missing_reasons(person, bundle, missing_reasons or {}),
         *_site_reasons(person, bundle),
+        *_reference_reasons(person),
         *_distribution_reasons(person, bundle),
     ]
     if not any(reason.code == "motion-high" for reason in found):
@@ -85,10 +86,9 @@ def _provenance_reasons(recipe_hash: str | None, bundle: ModelBundle) -> Iterato
 
 
 def _missing_reasons(person: PersonInputs, bundle: ModelBundle, why: Mapping[str, str]) -> Iterator[Reason]:
-    n_features = len(bundle.definitions)
-    is_lost = bundle.model.is_used & np.isnan(person.values)
-    lost = np.flatnonzero(is_lost[:n_features])
-    n_used = int(bundle.model.is_used[:n_features].sum())
+    is_needed, is_lost = bundle.is_needed, bundle.model.is_used & np.isnan(person.values)
+    lost = np.flatnonzero(is_needed & np.isnan(person.values[: len(is_needed)]))
+    n_used = int(is_needed.sum())
     if len(lost):
         names = [bundle.feature_names[number] for number in lost]
         causes = sorted({why[name] for name in names if name in why})
@@ -96,7 +96,7 @@ def _missing_reasons(person: PersonInputs, bundle: ModelBundle, why: Mapping[str
         detail = f"{len(lost)} of {n_used} features that the model uses are missing: {_shown(names)}{because}"
         is_too_many = len(lost) > MAX_MISSING_SHARE * n_used
         yield Reason(*(("too-many-missing", "refuse") if is_too_many else ("missing-features", "flag")), detail)
-    start, absent = n_features, []
+    start, absent = bundle.n_features, []
     for covariate in bundle.covariates:
         inputs = slice(start, start + len(covariate.input_names))
         start = inputs.stop
@@ -118,8 +118,19 @@ def _site_reasons(person: PersonInputs, bundle: ModelBundle) -> Iterator[Reason]
             yield Reason("unseen-site", bundle.unseen_site_policy, detail)
 
 
+def _reference_reasons(person: PersonInputs) -> Iterator[Reason]:
+    if person.deviations and person.deviations.pooled:
+        names = _shown(list(person.deviations.pooled))
+        detail = f"not known, or not seen in any control, so the person is compared with all controls: {names}"
+        yield Reason("reference-pooled", "flag", detail)
+    if person.deviations and person.deviations.extrapolated:
+        names = _shown(list(person.deviations.extrapolated))
+        detail = f"far outside the range of the controls, so what is expected is extrapolated: {names}"
+        yield Reason("reference-extrapolated", "flag", detail)
+
+
 def _distribution_reasons(person: PersonInputs, bundle: ModelBundle) -> Iterator[Reason]:
-    training, n_features = bundle.training_range, len(bundle.definitions)
+    training, n_features = bundle.training_range, bundle.n_features
     distance = training.distance(person.values)
     is_far = distance > training.largest_distance
     stray = _stray_inputs(person, bundle)
@@ -155,11 +166,10 @@ def _motion_reasons(person: PersonInputs, quality: QualityReport | None, bundle:
     found = []
     for kind in RUN_KINDS:
         limit = bundle.training_range.largest_motion_mm.get(kind)
-        run = quality.run(kind) if quality else None
         if quality is None:
             moved = person.features.get(quality_feature_name("mean_framewise_displacement_mm", kind))
         else:
-            moved = run.mean_framewise_displacement_mm if run else None
+            moved = quality.mean_framewise_displacement_mm(kind)
         if limit is not None and moved is not None and moved > limit:
             detail = (
                 f"{kind}: mean framewise displacement {moved:.2f} mm; "

@@ -15,13 +15,17 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, recipe_from_document
 from predictor.model.array_file import FLOAT, INTEGER, array_bytes, array_from_bytes
 from predictor.model.canonical_json import canonical_json, parse_json
+from predictor.model.learned_features import LearnedDeviations
 from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
+from predictor.model.reference_model import ReferenceModel
 from predictor.model.sealed_folder import read_sealed_folder, write_sealed_folder
 from predictor.model.training_range import TrainingRange
 
-SCHEMA_VERSION = 1
+# 2: deviations from a reference of controls. Version 1 belongs to recipes that this version no longer computes, so
+# such bundles are refused rather than read halfway.
+SCHEMA_VERSION = 2
 DOCUMENT = "bundle.json"
 # A model that needs more does not select; see docs/architecture.md.
 MAX_FOLD_MODELS_BYTES = 20_000_000
@@ -47,18 +51,28 @@ _ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
         "background_mean": (FLOAT, 1),
     },
 }  # fmt: skip
+# Only of bundles that compare people with controls.
+_REFERENCE_ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
+    "reference": {
+        "centre": (FLOAT, 1), "spread": (FLOAT, 1), "lowest": (FLOAT, 1), "highest": (FLOAT, 1),
+        "column_covariance": (FLOAT, 2), "coefficients": (FLOAT, 2),
+        "residual_variance": (FLOAT, 1), "unscaled_covariance": (FLOAT, 3), "degrees_of_freedom": (FLOAT, 1),
+    },
+    "deviations": {"background": (FLOAT, 2)},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelBundle:
     """A trained model with what it takes to doubt it.
 
-    Inputs of all models: the features of `definitions`, then the inputs of `covariates`, in order.
+    Inputs of all models: the features of `definitions`, then the learned features of `deviations`, then the inputs of
+    `covariates`, in order. A person brings the first and the last.
     """
 
     name: str
     outcome: OutcomeDefinition
-    definitions: tuple[FeatureDefinition, ...]
+    definitions: tuple[FeatureDefinition, ...]  # measured features that the model needs
     covariates: tuple[Covariate, ...]  # the arm among them, when there is one
     recipe: Recipe | None  # None: trained on ready features, so scans cannot be scored
     recipe_hashes: tuple[str, ...]  # recipes of the training features
@@ -69,14 +83,18 @@ class ModelBundle:
     training_range: TrainingRange
     trained_on: int  # people
     unseen_site_policy: Literal["flag", "refuse"] = "flag"
+    deviations: LearnedDeviations | None = None  # None: the model compares no one with controls
     card: Mapping[str, Any] = field(default_factory=dict)  # JSON-able
     versions: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None  # of the folder it was loaded from
 
     def __post_init__(self) -> None:
-        input_names = self.feature_names + tuple(name for c in self.covariates for name in c.input_names)
+        input_names = _input_names(self.definitions, self.deviations, self.covariates)
         if self.model.input_names != input_names:
             raise ModelBundleError("the model's inputs are not the bundle's features followed by its covariates.")
+        known = {*self.feature_names, *(covariate.name for covariate in self.covariates)}
+        if self.deviations and not known.issuperset(self.deviations.reference.inputs):
+            raise ModelBundleError("the reference judges features, or by covariates, that nobody is asked for.")
         levels = next((covariate.levels for covariate in self.covariates if covariate.role == "arm"), None)
         if levels is not None and self.arms != levels:
             raise ModelBundleError("the model's arms are not the levels of the arm covariate.")
@@ -91,8 +109,30 @@ class ModelBundle:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features, in order."""
+        """Names of the measured features, in order."""
         return tuple(definition.name for definition in self.definitions)
+
+    @property
+    def n_features(self) -> int:
+        """Number of inputs that are features, learned ones included; covariates follow."""
+        return len(self.definitions) + (len(self.deviations.definitions) if self.deviations else 0)
+
+    @property
+    def source_numbers(self) -> list[int]:
+        """Which of the measured features are judged by the reference, in its order."""
+        names = self.feature_names
+        return [names.index(source) for source in self.deviations.reference.sources] if self.deviations else []
+
+    @property
+    def is_needed(self) -> NDArray[np.bool_]:
+        """Whether a measured feature has any influence, itself or through learned ones, shape (n_definitions,)."""
+        n_measured, is_used = len(self.definitions), self.model.is_used
+        is_needed = is_used[:n_measured].copy()
+        if self.deviations:
+            whole = self.deviations.expand(is_used[n_measured : self.n_features].astype(np.float64))
+            n_sources = len(self.source_numbers)
+            is_needed[self.source_numbers] |= (whole[:n_sources] != 0) | (whole[n_sources:] != 0).any()
+        return is_needed
 
     def _check_sizes(self) -> None:
         n_inputs, n_arms = len(self.model.input_names), len(self.arms)
@@ -131,9 +171,12 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
         files = {DOCUMENT: canonical_json(_document(bundle))}
     except (TypeError, ValueError) as error:
         raise ModelBundleError("the card or versions hold what JSON cannot: text, finite numbers, lists.") from error
-    for part, arrays in _ARRAYS.items():
-        for name in arrays:
-            files[_path(part, name)] = array_bytes(getattr(getattr(bundle, part), name))
+    parts = {part: getattr(bundle, part) for part in _ARRAYS}
+    if bundle.deviations:
+        parts |= {"reference": bundle.deviations.reference, "deviations": bundle.deviations}
+    for part, record in parts.items():
+        for name in (_ARRAYS | _REFERENCE_ARRAYS)[part]:
+            files[_path(part, name)] = array_bytes(getattr(record, name))
     return write_sealed_folder(folder, files)
 
 
@@ -145,7 +188,7 @@ def verify_bundle(folder: Path) -> str:
     BundleDamagedError
         If a file is missing, added, changed, too large or a link.
     """
-    return read_sealed_folder(folder, expected=_file_names())[1]
+    return read_sealed_folder(folder, expected=_file_names(_arrays_in(folder)))[1]
 
 
 def load_bundle(folder: Path) -> ModelBundle:
@@ -158,14 +201,15 @@ def load_bundle(folder: Path) -> ModelBundle:
     BundleIncompatibleError
         If another version of this software wrote it, or its parts do not fit together.
     """
-    files, digest = read_sealed_folder(folder, expected=_file_names())
+    described = _arrays_in(folder)
+    files, digest = read_sealed_folder(folder, expected=_file_names(described))
     document = _parse_document(files[DOCUMENT])
     arrays = {
         part: {
             name: array_from_bytes(files[_path(part, name)], dtype=dtype, n_dimensions=n, where=_path(part, name))
             for name, (dtype, n) in fields.items()
         }
-        for part, fields in _ARRAYS.items()
+        for part, fields in described.items()
     }
     try:
         return _bundle_of(document, arrays, digest)
@@ -179,8 +223,24 @@ def _path(part: str, name: str) -> str:
     return f"arrays/{part}.{name}.npy"
 
 
-def _file_names() -> frozenset[str]:
-    return frozenset({DOCUMENT, *(_path(part, name) for part, arrays in _ARRAYS.items() for name in arrays)})
+def _arrays_in(folder: Path) -> dict[str, dict[str, tuple[np.dtype[Any], int]]]:
+    """Arrays that the folder must hold: with the reference's if its first one is there, then with all of them."""
+    has_reference = (folder / _path("reference", "centre")).is_file()
+    return _ARRAYS | (_REFERENCE_ARRAYS if has_reference else {})
+
+
+def _file_names(described: Mapping[str, Mapping[str, object]]) -> frozenset[str]:
+    return frozenset({DOCUMENT, *(_path(part, name) for part, arrays in described.items() for name in arrays)})
+
+
+def _input_names(
+    definitions: tuple[FeatureDefinition, ...],
+    deviations: LearnedDeviations | None,
+    covariates: tuple[Covariate, ...],
+) -> tuple[str, ...]:
+    measured = tuple(definition.name for definition in definitions)
+    learned = deviations.names if deviations else ()
+    return measured + learned + tuple(name for covariate in covariates for name in covariate.input_names)
 
 
 def _parse_document(content: bytes) -> dict[str, Any]:
@@ -198,12 +258,12 @@ def _parse_document(content: bytes) -> dict[str, Any]:
 
 def _document(bundle: ModelBundle) -> dict[str, Any]:
     """Everything that is not an array."""
-    names = FeatureDefinition.__slots__
     return {
         "schema_version": SCHEMA_VERSION,
         "name": bundle.name,
         "outcome": bundle.outcome.document(),
-        "definitions": {name: [getattr(d, name) for d in bundle.definitions] for name in names},
+        "definitions": _definitions_document(bundle.definitions),
+        "deviations": _deviations_document(bundle.deviations) if bundle.deviations else None,
         "covariates": [covariate.document() for covariate in bundle.covariates],
         "arms": list(bundle.arms),
         "recipe": bundle.recipe.document() if bundle.recipe else None,
@@ -220,13 +280,54 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
     }
 
 
-def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any]]], digest: str) -> ModelBundle:
-    columns, described = document["definitions"], document["training_range"]
-    definitions = tuple(
-        FeatureDefinition(*row) for row in zip(*(columns[name] for name in FeatureDefinition.__slots__), strict=True)
+def _definitions_document(definitions: tuple[FeatureDefinition, ...]) -> dict[str, list[str]]:
+    return {name: [getattr(d, name) for d in definitions] for name in FeatureDefinition.__slots__}
+
+
+def _definitions_of(columns: Mapping[str, Any]) -> tuple[FeatureDefinition, ...]:
+    rows = zip(*(columns[name] for name in FeatureDefinition.__slots__), strict=True)
+    return tuple(FeatureDefinition(*row) for row in rows)
+
+
+def _deviations_document(deviations: LearnedDeviations) -> dict[str, Any]:
+    reference = deviations.reference
+    return {
+        "sources": list(reference.sources),
+        "covariates": [covariate.document() for covariate in reference.covariates],
+        "n_people": reference.n_people,
+        "threshold": deviations.threshold,
+        "definitions": _definitions_document(deviations.definitions),
+    }
+
+
+def _deviations_of(document: dict[str, Any] | None, arrays: dict[str, dict[str, Any]]) -> LearnedDeviations | None:
+    if (document is None) != ("reference" not in arrays):
+        raise ModelBundleError("the reference has arrays without a description, or the other way round.")
+    if document is None:
+        return None
+    return LearnedDeviations(
+        reference=ReferenceModel(
+            sources=tuple(document["sources"]),
+            covariates=tuple(_covariate_of(c) for c in document["covariates"]),
+            n_people=int(document["n_people"]),
+            **arrays["reference"],
+        ),
+        definitions=_definitions_of(document["definitions"]),
+        threshold=float(document["threshold"]),
+        **arrays["deviations"],
     )
-    covariates = tuple(Covariate(**{**c, "levels": tuple(c["levels"])}) for c in document["covariates"])
-    inputs = tuple(d.name for d in definitions) + tuple(name for c in covariates for name in c.input_names)
+
+
+def _covariate_of(document: dict[str, Any]) -> Covariate:
+    return Covariate(**{**document, "levels": tuple(document["levels"])})
+
+
+def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any]]], digest: str) -> ModelBundle:
+    described = document["training_range"]
+    definitions = _definitions_of(document["definitions"])
+    deviations = _deviations_of(document["deviations"], arrays)
+    covariates = tuple(_covariate_of(one) for one in document["covariates"])
+    inputs = _input_names(definitions, deviations, covariates)
     return ModelBundle(
         name=str(document["name"]),
         outcome=OutcomeDefinition(**document["outcome"]),
@@ -247,6 +348,7 @@ def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any
         ),
         trained_on=int(document["trained_on"]),
         unseen_site_policy=document["unseen_site_policy"],
+        deviations=deviations,
         card=dict(document["card"]),
         versions=dict(document["versions"]),
         digest=digest,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from predictor.errors import ExplanationError
 from predictor.model.bundle import ModelBundle
+from predictor.model.learned_features import summary_parts
 from predictor.model.person_inputs import PersonInputs
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Contribution:
     fold_sign_agreement: float  # share of the fold models in which it points the same way
     description: str
     training_mean: float | None  # what the value is compared with; None for categories
+    deviation: float | None = None  # z against the controls, where this is what moves the output most
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,12 @@ def explain(bundle: ModelBundle, person: PersonInputs, *, arm: str) -> Explanati
     For a linear model the SHAP value of an input is its weight times the distance from the training mean
     (interventional expectation; no input is taken to stand for another). Indicators of one category are summed.
 
+    What learned features contribute goes to the measured features that they are made from: a deviation to its
+    connection, counts and mean to every connection by its own part in them, less that part's mean over the training
+    people. The game has one player per connection, who brings its value together with the covariates by which it is
+    judged; the learned features are sums of functions of one player each, and of such a game these are the exact
+    Shapley values. Age, sex, motion and site get no share for what they change in the comparison with controls.
+
     Raises
     ------
     ExplanationError
@@ -82,14 +90,17 @@ def explain(bundle: ModelBundle, person: PersonInputs, *, arm: str) -> Explanati
     arm_index = bundle.arms.index(arm)
     model, mean = bundle.model, bundle.training_range.background_mean
     deviation = model.impute(person.values) - mean
-    of_input = model.weights[arm_index] * deviation
+    own_and_learned = model.weights[arm_index] * deviation
+    of_input = _of_what_was_brought(bundle, person, model.weights[arm_index], deviation)
+    by_fold = _of_what_was_brought(bundle, person, bundle.fold_models.weights_of(arm_index), deviation)
     base_value = float(model.predict(mean[np.newaxis])[0, arm_index])
     output = float(model.predict(person.values[np.newaxis])[0, arm_index])
     error = abs(base_value + float(of_input.sum()) - output)
     if not error <= MAX_ADDITIVITY_ERROR:
         raise ExplanationError(f"base value and contributions miss the output by {error:.3g}.")
-    by_fold = bundle.fold_models.weights_of(arm_index) * deviation
-    contributions = _of_features(bundle, person, of_input, by_fold) + _of_covariates(bundle, person, of_input, by_fold)
+    is_by_deviation = np.abs(of_input - own_and_learned) > np.abs(own_and_learned)
+    contributions = _of_features(bundle, person, of_input, by_fold, is_by_deviation)
+    contributions += _of_covariates(bundle, person, of_input, by_fold)
     return Explanation(
         arm=arm,
         base_value=base_value,
@@ -108,7 +119,43 @@ def explain_or_withhold(bundle: ModelBundle, person: PersonInputs, *, arm: str) 
         return None
 
 
-def _of_features(bundle: ModelBundle, person: PersonInputs, of_input: Array, by_fold: Array) -> list[Contribution]:
+def _of_what_was_brought(bundle: ModelBundle, person: PersonInputs, weights: Array, from_mean: Array) -> Array:
+    """Return contributions of all inputs, those of learned features handed to the measured ones they are made from.
+
+    Parameters
+    ----------
+    weights
+        On the raw inputs, shape (..., n_inputs).
+    from_mean
+        Imputed inputs less their training means, shape (n_inputs,).
+
+    Returns
+    -------
+    ndarray of shape (..., n_inputs)
+        0 for learned features.
+    """
+    found = weights * from_mean
+    if bundle.deviations and person.deviations:
+        step, numbers = bundle.deviations, bundle.source_numbers
+        learned = slice(len(bundle.definitions), bundle.n_features)
+        whole, n_sources = step.expand(weights[..., learned]), len(numbers)
+        parts = summary_parts(person.deviations.z[np.newaxis], threshold=step.threshold)[0] - step.background
+        found[..., numbers] += whole[..., :n_sources] * step.expand(from_mean[learned])[:n_sources]
+        found[..., numbers] += whole[..., n_sources:] @ parts
+        found[..., learned] = 0.0
+    return np.asarray(found)
+
+
+def _of_features(
+    bundle: ModelBundle,
+    person: PersonInputs,
+    of_input: Array,
+    by_fold: Array,
+    is_by_deviation: NDArray[np.bool_],
+) -> list[Contribution]:
+    z = np.full(len(bundle.definitions), np.nan)
+    if person.deviations:
+        z[bundle.source_numbers] = person.deviations.z
     found = []
     for number in np.flatnonzero(of_input[: len(bundle.definitions)]):
         definition, value = bundle.definitions[number], person.values[number]
@@ -123,6 +170,7 @@ def _of_features(bundle: ModelBundle, person: PersonInputs, of_input: Array, by_
                 fold_sign_agreement=_agreement(of_input[number], by_fold[:, number]),
                 description=definition.description or definition.name,
                 training_mean=float(bundle.training_range.mean[number]),
+                deviation=float(z[number]) if is_by_deviation[number] and np.isfinite(z[number]) else None,
             )
         )
     return found
@@ -130,7 +178,7 @@ def _of_features(bundle: ModelBundle, person: PersonInputs, of_input: Array, by_
 
 def _of_covariates(bundle: ModelBundle, person: PersonInputs, of_input: Array, by_fold: Array) -> list[Contribution]:
     found = []
-    start = len(bundle.definitions)
+    start = bundle.n_features
     for covariate in bundle.covariates:
         inputs = slice(start, start + len(covariate.input_names))
         start = inputs.stop

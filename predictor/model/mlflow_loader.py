@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from predictor.model.bundle import ModelBundle, load_bundle
+from predictor.model.outcome_definition import Covariate
 
 
 class BundleModel:
@@ -31,15 +32,21 @@ class BundleModel:
         DataFrame
             One column per arm, in the outcome's unit, index as given.
         """
-        blocks = [self._column(model_input, name) for name in self.bundle.feature_names]
-        for covariate in self.bundle.covariates:
-            if covariate.role != "arm":
-                known = (
-                    model_input[covariate.name].tolist() if covariate.name in model_input else [None] * len(model_input)
-                )
-                blocks.append(covariate.encode(known))
-        expected = self.bundle.model.predict(np.concatenate(blocks, axis=1))
-        return pd.DataFrame(expected, columns=list(self.bundle.arms), index=model_input.index)
+        bundle = self.bundle
+        measured = np.concatenate([self._column(model_input, name) for name in bundle.feature_names], axis=1)
+        blocks = [measured]
+        if bundle.deviations:
+            reference = bundle.deviations.reference
+            columns = [self._encoded(model_input, covariate) for covariate in reference.covariates]
+            known = np.concatenate([*columns, np.empty((len(model_input), 0))], axis=1)
+            blocks.append(bundle.deviations.features(reference.judge(measured[:, bundle.source_numbers], known).z))
+        blocks += [self._encoded(model_input, one) for one in bundle.covariates if one.role != "arm"]
+        expected = bundle.model.predict(np.concatenate(blocks, axis=1))
+        return pd.DataFrame(expected, columns=list(bundle.arms), index=model_input.index)
+
+    @staticmethod
+    def _encoded(table: pd.DataFrame, covariate: Covariate) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        return covariate.encode(table[covariate.name].tolist() if covariate.name in table else [None] * len(table))
 
     @staticmethod
     def _column(table: pd.DataFrame, name: str) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

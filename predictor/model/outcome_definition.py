@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from predictor.errors import ModelBundleError, TableError, ValueOutOfRangeError
 
-CovariateRole = Literal["arm", "clinical", "site", "demographic"]
-COVARIATE_ROLES: tuple[CovariateRole, ...] = ("arm", "clinical", "site", "demographic")
+CovariateRole = Literal["arm", "clinical", "site", "demographic", "reference"]
+COVARIATE_ROLES: tuple[CovariateRole, ...] = ("arm", "clinical", "site", "demographic", "reference")
 CovariateValue = str | float | None
 # Nothing measured is this large; squares of larger numbers would overflow.
 MAX_ABS_VALUE = 1e30
@@ -57,7 +57,8 @@ class Covariate:
     """Something known about a person without a scan.
 
     A number enters the model as it is, a category as indicators of its `levels`. The covariate with role "arm" is
-    the treatment: it is no input, since the model answers for every arm.
+    the treatment: it is no input, since the model answers for every arm. One with role "reference" is no input either:
+    it only says with which controls a person is compared.
     """
 
     name: str
@@ -82,7 +83,7 @@ class Covariate:
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the model inputs that this covariate becomes."""
-        if self.role == "arm":
+        if self.role in ("arm", "reference"):
             return ()
         if self.kind == "number":
             return (self.name,)
@@ -92,7 +93,7 @@ class Covariate:
         """Model inputs for these people, shape (n_people, n_inputs of this covariate).
 
         None and NaN are missing and become NaN. So does a site that is not among the levels: imputation then puts
-        the person at the average of the training sites.
+        the person at the average of the training sites. Arm and reference covariates have no inputs.
 
         Raises
         ------
@@ -105,12 +106,12 @@ class Covariate:
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.input_names))
 
     def level_of(self, value: Any) -> str | None:
-        """Name of the category's level, None when missing or (sites only) unknown.
+        """Name of the category's level, None when missing or (sites and reference covariates only) unknown.
 
         Raises
         ------
         TableError
-            If a category other than the site has an unknown level.
+            If another category has an unknown level.
         """
         if is_missing(value):
             return None
@@ -119,7 +120,7 @@ class Covariate:
         text = str(int(value)) if is_whole else str(value)
         if text in self.levels:
             return text
-        if self.role == "site":
+        if self.role in ("site", "reference"):
             return None
         known = ", ".join(self.levels)
         raise TableError(f"expected one of {known} for {self.name}, found another value.", where=self.name)
@@ -129,7 +130,7 @@ class Covariate:
         return {name: getattr(self, name) for name in self.__slots__} | {"levels": list(self.levels)}
 
     def _encode_one(self, value: Any) -> list[float]:
-        if self.role == "arm":
+        if self.role in ("arm", "reference"):
             return []
         if self.kind == "number":
             return [math.nan if is_missing(value) else finite_number(value, where=self.name)]

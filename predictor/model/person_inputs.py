@@ -12,9 +12,20 @@ from numpy.typing import NDArray
 from predictor.errors import TableError, UnknownFeatureError
 from predictor.features.feature_catalogue import feature_definitions
 from predictor.model.bundle import ModelBundle
+from predictor.model.learned_features import LearnedDeviations
 from predictor.model.outcome_definition import CovariateValue, finite_number, is_missing
 
 SHOWN_NAMES = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonDeviations:
+    """How far a person is from what is expected of controls, by feature that the reference judges."""
+
+    z: NDArray[np.float64]  # (n_sources,), NaN where the feature is missing or controls do not say what to expect
+    slope: NDArray[np.float64]  # (n_sources,), change of z per unit of the feature
+    pooled: tuple[str, ...]  # covariates that are unknown, or of which no control has this level
+    extrapolated: tuple[str, ...] = ()  # covariates far outside the range of the controls
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +35,7 @@ class PersonInputs:
     values: NDArray[np.float64]  # (n_inputs,), NaN where missing
     features: Mapping[str, float | None]  # everything that was measured, also what this model does not use
     covariates: Mapping[str, CovariateValue]
+    deviations: PersonDeviations | None = None  # None: the model compares no one with controls
 
 
 def person_inputs(
@@ -51,14 +63,44 @@ def person_inputs(
         name: None if value is None else finite_number(value, where=f"feature {name[:120]}")
         for name, value in features.items()
     }
-    blocks = [np.array([_or_nan(numbers.get(name)) for name in own], dtype=np.float64)]
+    measured = np.array([_or_nan(numbers.get(name)) for name in own], dtype=np.float64)
     _check_covariates(covariates, bundle)
+    of_covariates = []
     for covariate in bundle.covariates:
         value = covariates.get(covariate.name)
         if value is not None and is_missing(value):
             finite_number(value, where=f"covariate {covariate.name}")  # NaN is no way to say missing
-        blocks.append(covariate.encode([value])[0] if covariate.role != "arm" else np.empty(0))
-    return PersonInputs(values=np.concatenate(blocks), features=numbers, covariates=dict(covariates))
+        of_covariates.append(covariate.encode([value])[0] if covariate.role != "arm" else np.empty(0))
+    blocks, deviations = [measured], None
+    if bundle.deviations:
+        deviations = _judge(measured[bundle.source_numbers], {**covariates, **numbers}, bundle.deviations)
+        blocks.append(bundle.deviations.features(deviations.z[np.newaxis])[0])
+    return PersonInputs(
+        values=np.concatenate([*blocks, *of_covariates]),
+        features=numbers,
+        covariates=dict(covariates),
+        deviations=deviations,
+    )
+
+
+def _judge(
+    sources: NDArray[np.float64], known: Mapping[str, CovariateValue], learned: LearnedDeviations
+) -> PersonDeviations:
+    """Compare the person with what is expected of controls like them."""
+    reference = learned.reference
+    columns = [covariate.encode([known.get(covariate.name)])[0] for covariate in reference.covariates]
+    of_person = np.concatenate([*columns, np.empty(0)])
+    found = reference.judge(sources[np.newaxis], of_person[np.newaxis])
+    return PersonDeviations(
+        z=found.z[0],
+        slope=found.slope[0],
+        pooled=tuple(
+            covariate.name
+            for covariate, column in zip(reference.covariates, columns, strict=True)
+            if np.isnan(column).any()
+        ),
+        extrapolated=reference.extrapolated(of_person),
+    )
 
 
 def _or_nan(value: float | None) -> float:

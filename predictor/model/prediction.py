@@ -44,9 +44,12 @@ class Prediction:
     arms: Mapping[str, ArmPrediction]
     benefit: Benefit | None  # None with fewer than two arms
     uncertainty_shares: Mapping[str, float]  # source -> share of the interval's variance in the first arm, sum 1
+    # "residual" and "model", and "scan_noise" where the features came with standard errors
 
 
-def predict_response(bundle: ModelBundle, inputs: NDArray[np.float64]) -> Prediction:
+def predict_response(
+    bundle: ModelBundle, inputs: NDArray[np.float64], *, noise_variance: float | None = None
+) -> Prediction:
     """Predict for one person.
 
     Parameters
@@ -55,6 +58,8 @@ def predict_response(bundle: ModelBundle, inputs: NDArray[np.float64]) -> Predic
         The model.
     inputs
         Raw inputs in the model's order, shape (n_inputs,), NaN where missing.
+    noise_variance
+        `scan_noise_variance` of this visit in the first arm, None if unknown.
 
     Returns
     -------
@@ -77,7 +82,9 @@ def predict_response(bundle: ModelBundle, inputs: NDArray[np.float64]) -> Predic
     return Prediction(
         arms=arms,
         benefit=_benefit(expected, by_resample, bundle) if len(arms) > 1 else None,
-        uncertainty_shares=_uncertainty_shares(residuals.plausible_outcomes(by_fold[:, 0]), by_resample[:, 0]),
+        uncertainty_shares=_uncertainty_shares(
+            residuals.plausible_outcomes(by_fold[:, 0]), by_resample[:, 0], noise_variance
+        ),
     )
 
 
@@ -92,12 +99,18 @@ def _benefit(expected: NDArray[np.float64], by_resample: NDArray[np.float64], bu
     )
 
 
-def _uncertainty_shares(plausible: NDArray[np.float64], by_resample: NDArray[np.float64]) -> dict[str, float]:
+def _uncertainty_shares(
+    plausible: NDArray[np.float64], by_resample: NDArray[np.float64], noise_variance: float | None
+) -> dict[str, float]:
     """Split the variance of the plausible outcomes.
 
     Out-of-fold residuals already hold the model's own error, so its bootstrap variance at this person is taken out
-    of the whole, never added to it; the rest is what no model of these inputs explains, scan noise included.
+    of the whole, never added to it; the rest is what no model of these inputs explains. Scan noise is in there too, so
+    what this visit's standard errors account for is a part of the rest, at most all of it.
     """
     whole, model = float(plausible.var()), float(by_resample.var())
     share = min(model / whole, 1.0) if whole > 0 else 0.0
-    return {"residual": 1.0 - share, "model": share}
+    if noise_variance is None:
+        return {"residual": 1.0 - share, "model": share}
+    noise = min(noise_variance / whole, 1.0 - share) if whole > 0 else 0.0
+    return {"residual": 1.0 - share - noise, "model": share, "scan_noise": noise}

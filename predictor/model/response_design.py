@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from predictor.errors import MissingColumnError, TableError, TrainingError
 from predictor.model.linear_model import LinearResponseModel
 from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, is_missing
+from predictor.model.reliability import reliability, standard_error_column
 
 # The arm of a model that was trained without arms.
 ALL = "all"
@@ -26,7 +27,7 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
     Columns that come out: every input standardised by the training rows; the arm, +0.5 for the first and -0.5 for
     the second level (for three and more arms one centred indicator each), so that main effects are averages over the
     arms; and, if asked for, the product of every feature with the arm. Missing values take the training median (the
-    training share for indicators of a category); inputs that are constant in the training rows are 0 for everyone.
+    training share for indicators of a category); inputs that are set aside are 0 for everyone.
 
     Parameters
     ----------
@@ -36,13 +37,20 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         Columns that are features; None takes every column that is no covariate, in order.
     arm_interactions
         Whether features may matter differently in the arms.
+    unweighted
+        Features that other steps need and the model must not weigh.
+    minimum_reliability
+        Features whose `reliability` in the training rows is lower are set aside; needs their standard errors as columns
+        `standard_error_column`. A feature without known standard errors is kept.
 
     Attributes
     ----------
     feature_names_, input_names_
         Features; features and inputs made from covariates.
-    impute_values_, centre_, scale_, is_constant_
-        Per input, shape (n_inputs,).
+    impute_values_, centre_, scale_, is_set_aside_
+        Per input, shape (n_inputs,). Set aside is what is unweighted, unreliable, or constant in the training rows.
+    reliability_
+        Per feature, shape (n_features,), NaN where unknown or not asked for.
     """
 
     def __init__(
@@ -51,10 +59,14 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         covariates: tuple[Covariate, ...] = (),
         features: tuple[str, ...] | None = None,
         arm_interactions: bool = True,
+        unweighted: tuple[str, ...] = (),
+        minimum_reliability: float = 0.0,
     ) -> None:
         self.covariates = covariates
         self.features = features
         self.arm_interactions = arm_interactions
+        self.unweighted = unweighted
+        self.minimum_reliability = minimum_reliability
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
         """Learn imputation, centre and scale from the training rows.
@@ -79,6 +91,7 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
                 remedy="Leave these inputs out, or use larger folds.",
             )
         self._learn(raw)
+        self._set_aside(raw, X)
         return self
 
     def transform(self, X: pd.DataFrame) -> NDArray[np.float64]:
@@ -119,13 +132,13 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
             raise TableError("expected numbers in all feature columns, found other values.") from error
         if np.isinf(features).any():
             raise TableError("expected finite numbers in all feature columns, found infinity.")
-        covariates = [_encoded(covariate, X[covariate.name]) for covariate in self.covariates]
+        covariates = [encoded_column(covariate, X[covariate.name]) for covariate in self.covariates]
         return np.concatenate([features, *covariates], axis=1)
 
     def standardise(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
         """Imputed inputs in training standard deviations from the training mean, shape as given."""
         filled = np.where(np.isnan(raw), self.impute_values_, raw)
-        return np.where(self.is_constant_, 0.0, (filled - self.centre_) / self.scale_)
+        return np.where(self.is_set_aside_, 0.0, (filled - self.centre_) / self.scale_)
 
     def arm_columns(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Contrast of the arms for each person, shape (n_people, n_arm_columns).
@@ -172,8 +185,19 @@ class ResponseDesign(TransformerMixin, BaseEstimator):
         filled = np.where(np.isnan(raw), self.impute_values_, raw)
         self.centre_ = filled.mean(axis=0)
         # Compared exactly: the standard deviation of a constant column is rounding error, not 0.
-        self.is_constant_ = np.asarray(filled.max(axis=0, initial=-np.inf) == filled.min(axis=0, initial=np.inf))
-        self.scale_ = np.where(self.is_constant_, 1.0, filled.std(axis=0))
+        self.is_set_aside_ = np.asarray(filled.max(axis=0, initial=-np.inf) == filled.min(axis=0, initial=np.inf))
+        self.scale_ = np.where(self.is_set_aside_, 1.0, filled.std(axis=0))
+
+    def _set_aside(self, raw: NDArray[np.float64], X: pd.DataFrame) -> None:
+        """Add what must not or cannot be relied on to what is constant."""
+        names, n_features = self.feature_names_, len(self.feature_names_)
+        self.reliability_ = np.full(n_features, np.nan)
+        if self.unweighted:
+            self.is_set_aside_[:n_features] |= np.isin(names, self.unweighted)
+        if self.minimum_reliability > 0:
+            errors = X.reindex(columns=[standard_error_column(name) for name in names])
+            self.reliability_ = reliability(raw[:, :n_features], errors.to_numpy(dtype=np.float64, na_value=np.nan))
+            self.is_set_aside_[:n_features] |= self.reliability_ < self.minimum_reliability
 
 
 def linear_model_of(pipeline: Pipeline) -> LinearResponseModel:
@@ -206,7 +230,7 @@ def linear_model_of(pipeline: Pipeline) -> LinearResponseModel:
         scale=design.scale_,
         arms=arm_names(design.covariates),
         intercept=intercept + contrasts @ of_arm,
-        coefficients=np.where(design.is_constant_, 0.0, per_arm),
+        coefficients=np.where(design.is_set_aside_, 0.0, per_arm),
     )
 
 
@@ -239,21 +263,23 @@ def covariate_column_names(covariates: Sequence[Covariate]) -> tuple[str, ...]:
     return tuple(name for c in covariates for name in c.input_names) + arm_column_names(covariates)
 
 
-def _arm_of(covariates: Sequence[Covariate]) -> Covariate | None:
-    arms = [covariate for covariate in covariates if covariate.role == "arm"]
-    if len(arms) > 1:
-        raise TrainingError("expected at most one covariate with role arm.")
-    return arms[0] if arms else None
-
-
-def _encoded(covariate: Covariate, column: pd.Series) -> NDArray[np.float64]:
-    """`Covariate.encode`, without asking again for a value that was seen."""
+def encoded_column(covariate: Covariate, column: pd.Series) -> NDArray[np.float64]:
+    """Model inputs of a column, shape (n_people, n_inputs): `Covariate.encode`, asking once for every value."""
+    if not covariate.input_names:
+        return np.empty((len(column), 0))
     if covariate.kind == "number" and column.dtype == np.float64:
         numbers = column.to_numpy()
         if not (np.abs(numbers) > MAX_ABS_VALUE).any():
             return numbers[:, np.newaxis]
     rows = list(map(_once(lambda value: covariate.encode([value])[0]), column.tolist()))
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(covariate.input_names))
+
+
+def _arm_of(covariates: Sequence[Covariate]) -> Covariate | None:
+    arms = [covariate for covariate in covariates if covariate.role == "arm"]
+    if len(arms) > 1:
+        raise TrainingError("expected at most one covariate with role arm.")
+    return arms[0] if arms else None
 
 
 def _once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:

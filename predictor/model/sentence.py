@@ -7,6 +7,8 @@ from predictor.model.explanation import CLINICAL, Contribution, Explanation
 
 # A shift or a single influence smaller than this share of the usual error is not worth telling as a reason.
 NOTEWORTHY_SHARE_OF_ERROR = 0.1
+# A deviation smaller than this, in standard deviations of the controls, is what most controls show.
+NOTEWORTHY_DEVIATION = 1.0
 # From this share of everything that pushes the same way on, one may say "mostly because".
 MOSTLY = 0.5
 
@@ -50,7 +52,7 @@ def _number(value: float) -> str:
 
 def _what_the_model_uses(bundle: ModelBundle) -> str | None:
     """Words for models without any brain feature, None for the others."""
-    n_features, is_used = len(bundle.definitions), bundle.model.is_used
+    n_features, is_used = bundle.n_features, bundle.model.is_used
     if is_used[:n_features].any():
         return None
     used = {name for name, flag in zip(bundle.model.input_names, is_used, strict=True) if flag}
@@ -83,5 +85,13 @@ def _phrase(contribution: Contribution) -> str:
     if isinstance(contribution.value, str) or contribution.training_mean is None:
         return f"{what} is {contribution.value}"
     assert contribution.value is not None, "imputed inputs are no drivers"
+    if contribution.deviation is not None:
+        return f"{what} {_compared_with_controls(contribution.deviation)}"
     comparison = "higher" if contribution.value > contribution.training_mean else "lower"
     return f"{what} is {comparison} than in the average person"
+
+
+def _compared_with_controls(z: float) -> str:
+    if abs(z) < NOTEWORTHY_DEVIATION:
+        return "is about what is expected of controls"
+    return f"lies {abs(z):.1f} standard deviations {'above' if z > 0 else 'below'} what is expected of controls"

@@ -7,10 +7,13 @@ KIND_IN_WORDS = {
     "rest_partial": "Rest partial correlation",
     "gppi_faces_mean": "gPPI while viewing faces, both directions",
     "gppi_faces": "gPPI while viewing faces",
+    "rdcm_rest": "Effective connectivity at rest",
+    "rdcm_faces": "Effective connectivity while viewing faces",
     "activation_faces": "Activation by faces",
+    "activation_conflict": "Activation by conflict",
     "activation_conflict_regulation": "Activation in conflict regulation",
 }
-DIRECTED_KINDS = {"gppi_faces"}
+DIRECTED_KINDS = {"gppi_faces", "rdcm_rest", "rdcm_faces"}
 SIDES = {"L": "left", "R": "right"}
 UNITS = {"percent": "%", "1": "", "none": "", "unitless": "", "fisher_z": "(Fisher z)"}
 

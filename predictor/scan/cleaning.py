@@ -116,6 +116,28 @@ def clean(
     return RegionTimeseries(cleaned, timeseries.region_names, timeseries.repetition_time_s)
 
 
+def freedom_left(
+    repetition_time_s: float | None,
+    confounds: Confounds,
+    *,
+    high_pass_hz: float | None,
+    low_pass_hz: float | None,
+) -> float:
+    """Share of the degrees of freedom in the pass band that is left when the confounds are regressed out.
+
+    Residuals hide what was taken from them: their standard errors are too small by the square root of this share.
+    Arguments and errors are those of `clean`, which also refuses runs where too little is left.
+
+    Returns
+    -------
+    float
+        Up to 1; 0 or less where there are more regressors than degrees of freedom.
+    """
+    high_pass_hz, low_pass_hz = _pass_band(repetition_time_s, high_pass_hz, low_pass_hz)
+    n_passed, n_regressors = _degrees_of_freedom(repetition_time_s, confounds, high_pass_hz, low_pass_hz)
+    return (n_passed - n_regressors) / n_passed if n_passed > 0 else 0.0
+
+
 def _filtered(
     columns: NDArray[np.float64],
     is_kept: NDArray[np.bool_],
@@ -216,7 +238,22 @@ def _pass_band(
 def _check_degrees_of_freedom(
     repetition_time_s: float | None, confounds: Confounds, high_pass_hz: float | None, low_pass_hz: float | None
 ) -> None:
-    """Count volumes kept times the share of the spectrum that passes, minus the regressors; raise if too few are left.
+    """Raise if too few degrees of freedom are left."""
+    n_passed, n_regressors = _degrees_of_freedom(repetition_time_s, confounds, high_pass_hz, low_pass_hz)
+    n_left = n_passed - n_regressors
+    if n_left < MINIMUM_DEGREES_OF_FREEDOM:
+        is_kept = ~confounds.is_censored
+        raise FeatureError(
+            f"{int(is_kept.sum())} of {len(is_kept)} volumes are kept; after the filter and {n_regressors} regressors "
+            f"{max(n_left, 0)} degrees of freedom are left, at least {MINIMUM_DEGREES_OF_FREEDOM} are needed.",
+            remedy="Use a longer run, a simpler confound strategy, or a higher censoring threshold.",
+        )
+
+
+def _degrees_of_freedom(
+    repetition_time_s: float | None, confounds: Confounds, high_pass_hz: float | None, low_pass_hz: float | None
+) -> tuple[int, int]:
+    """Return volumes kept times the share of the spectrum that passes, and how many of them the regressors take.
 
     References
     ----------
@@ -230,10 +267,4 @@ def _check_degrees_of_freedom(
     n_trend = 0 if high_pass_hz else 2
     regressors = confounds.regressors[is_kept]
     n_regressors = _basis(regressors, _size(regressors)).shape[1] if is_kept.any() else 0
-    n_left = int(is_kept.sum() * share) - n_trend - n_regressors
-    if n_left < MINIMUM_DEGREES_OF_FREEDOM:
-        raise FeatureError(
-            f"{int(is_kept.sum())} of {len(is_kept)} volumes are kept; after the filter and {n_regressors} regressors "
-            f"{max(n_left, 0)} degrees of freedom are left, at least {MINIMUM_DEGREES_OF_FREEDOM} are needed.",
-            remedy="Use a longer run, a simpler confound strategy, or a higher censoring threshold.",
-        )
+    return int(is_kept.sum() * share) - n_trend, n_regressors

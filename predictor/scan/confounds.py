@@ -78,6 +78,8 @@ _FALLBACKS: Final[dict[str, tuple[str, ...]]] = {
     "motion6": ("available",),
     "none": (),
 }
+# Not fMRIPrep's: tables that another pipeline censored already say so here (1: made up, 0: measured).
+CENSORED_COLUMN: Final = "censored"
 # No patient, no study: the names only have to be ones that nilearn recognises.
 _NEUTRAL_STEM: Final = "sub-x_task-x"
 _COMPONENT: Final = re.compile(r"[acw]_comp_cor_\d+")
@@ -108,7 +110,7 @@ class Confounds:
     regressors: NDArray[np.float64]  # (n_volumes, n_regressors), centred on the steady-state volumes
     names: tuple[str, ...]
     framewise_displacement_mm: NDArray[np.float64]  # (n_volumes,), first volume NaN; all NaN when unknown
-    is_censored: NDArray[np.bool_]  # (n_volumes,), too much motion or before the steady state
+    is_censored: NDArray[np.bool_]  # (n_volumes,), too much motion, before the steady state, or marked as `censored`
     strategy_asked: str
     strategy_used: str  # a name of CONFOUND_STRATEGIES, or "available"
     fallback_reason: str | None  # None exactly when everything was as asked
@@ -205,7 +207,7 @@ def select_confounds(
         regressors=regressors.to_numpy(np.float64),
         names=tuple(map(str, regressors.columns)),
         framewise_displacement_mm=displacement,
-        is_censored=moved | _is_not_steady(table),
+        is_censored=moved | _is_not_steady(table) | _is_marked(table),
         strategy_asked=strategy,
         strategy_used=used,
         fallback_reason="; ".join(reasons) or None,
@@ -340,6 +342,13 @@ def _is_not_steady(table: ConfoundsTable) -> NDArray[np.bool_]:
     for name in _non_steady_columns(table):
         is_not_steady |= table.table.numbers(name) != 0
     return is_not_steady
+
+
+def _is_marked(table: ConfoundsTable) -> NDArray[np.bool_]:
+    """Return which volumes the pipeline itself left out, shape (n_volumes,)."""
+    if CENSORED_COLUMN not in table.column_names:
+        return np.zeros(table.n_rows, dtype=np.bool_)
+    return np.asarray(table.table.numbers(CENSORED_COLUMN) != 0)
 
 
 def _non_steady_columns(table: ConfoundsTable) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from predictor.scan.confounds import Confounds, mean_of_column, select_confounds
 from predictor.scan.session import BaselineSession, Run
-from predictor.scan.task_description import RunKind
+from predictor.scan.task_description import RunKind, run_name
 
 Severity = Literal["flag", "refuse"]
 
@@ -71,9 +71,15 @@ class RunQuality:
     confound_strategy: str  # the one used
     fallback_reason: str | None
     notes: tuple[str, ...] = ()
+    number: int = 1  # among the visit's runs of this kind
+
+    @property
+    def name(self) -> str:
+        """What the run is called within its visit: "rest", "rest_2", ..."""
+        return run_name(self.kind, self.number)
 
     def document(self) -> dict[str, Any]:
-        """Return plain values, None instead of NaN; without the kind, which is the key it stands under."""
+        """Return plain values, None instead of NaN; without the run's name, which is the key it stands under."""
         return {
             "n_volumes": self.n_volumes,
             "n_volumes_kept": self.n_volumes_kept,
@@ -104,13 +110,23 @@ class QualityReport:
         """Whether any reason refuses the visit."""
         return any(reason.severity == "refuse" for reason in self.reasons)
 
-    def run(self, kind: RunKind) -> RunQuality | None:
-        """Return the quality of one run, None if the visit has none of this kind."""
-        return next((run for run in self.runs if run.kind == kind), None)
+    def of_kind(self, kind: RunKind) -> tuple[RunQuality, ...]:
+        """Return the quality of the runs of a kind; empty if the visit has none."""
+        return tuple(run for run in self.runs if run.kind == kind)
+
+    def mean_framewise_displacement_mm(self, kind: RunKind) -> float | None:
+        """Return the mean over the runs of a kind, weighted by kept volumes as features are; None if unknown."""
+        known = [run for run in self.of_kind(kind) if run.mean_framewise_displacement_mm is not None]
+        if not known:
+            return None
+        moved = [run.mean_framewise_displacement_mm or 0.0 for run in known]
+        weights = [run.n_volumes_kept for run in known]
+        # With every volume censored the run moved all the more; each then counts by its length.
+        return float(np.average(moved, weights=weights if any(weights) else [run.n_volumes for run in known]))
 
     def document(self) -> dict[str, Any]:
-        """Return run -> numbers, as `quality` of the answer document has it."""
-        return {run.kind: run.document() for run in self.runs}
+        """Return run name -> numbers, as `quality` of the answer document has it."""
+        return {run.name: run.document() for run in self.runs}
 
 
 def assess_quality(
@@ -138,7 +154,7 @@ def assess_quality(
     TableError
         If a needed cell of a confounds table is no number.
     """
-    runs = tuple(
+    runs = (
         run_quality(
             run,
             select_confounds(
@@ -150,8 +166,14 @@ def assess_quality(
         )
         for run in session.runs
     )
-    limits = thresholds or QualityThresholds()
-    return QualityReport(runs, tuple(reason for run in runs for reason in quality_reasons(run, limits)))
+    return judged_quality(runs, thresholds)
+
+
+def judged_quality(runs: Iterable[RunQuality], thresholds: QualityThresholds | None = None) -> QualityReport:
+    """Return the quality of a visit from that of its runs; the default limits if none are given."""
+    measured, limits = tuple(runs), thresholds or QualityThresholds()
+    of_runs = tuple(reason for run in measured for reason in quality_reasons(run, limits))
+    return QualityReport(measured, (*of_runs, *_length_reasons(measured, limits)))
 
 
 def run_quality(run: Run, confounds: Confounds) -> RunQuality:
@@ -179,31 +201,40 @@ def run_quality(run: Run, confounds: Confounds) -> RunQuality:
         confound_strategy=confounds.strategy_used,
         fallback_reason=confounds.fallback_reason,
         notes=run.notes,
+        number=run.number,
     )
 
 
 def quality_reasons(run: RunQuality, limits: QualityThresholds) -> Iterator[Reason]:
     """Yield what the thresholds say about one run; a number that is unknown gives no reason."""
     yield from _motion_reasons(run, limits)
-    if run.kind == "rest" and run.minutes_kept is not None and run.minutes_kept < limits.flag_rest_minutes_kept:
-        is_refused = run.minutes_kept < limits.refuse_rest_minutes_kept
-        limit = limits.refuse_rest_minutes_kept if is_refused else limits.flag_rest_minutes_kept
-        detail = f"rest: {run.minutes_kept:.1f} minutes are left after censoring; at least {limit:g} are expected"
-        yield Reason("too-short", "refuse" if is_refused else "flag", detail)
     low = {name: share for name, share in run.coverage.items() if share is not None and share < limits.flag_coverage}
     if low:
         named = ", ".join(f"{name} {share:.2f}" for name, share in low.items())
-        detail = f"{run.kind}: covered by the scan less than {limits.flag_coverage:g}: {named}"
+        detail = f"{run.name}: covered by the scan less than {limits.flag_coverage:g}: {named}"
         yield Reason("coverage-low", "flag", detail)
     if run.median_temporal_snr is not None and run.median_temporal_snr < limits.flag_median_temporal_snr:
         detail = (
-            f"{run.kind}: the regions' median temporal signal-to-noise ratio is {run.median_temporal_snr:.1f}; "
+            f"{run.name}: the regions' median temporal signal-to-noise ratio is {run.median_temporal_snr:.1f}; "
             f"at least {limits.flag_median_temporal_snr:g} is expected"
         )
         yield Reason("temporal-snr-low", "flag", detail)
     if run.fallback_reason is not None:
-        detail = f"{run.kind}: confound strategy {run.confound_strategy} is used because {run.fallback_reason}"
+        detail = f"{run.name}: confound strategy {run.confound_strategy} is used because {run.fallback_reason}"
         yield Reason("confounds-fallback", "flag", detail)
+
+
+def _length_reasons(runs: Iterable[RunQuality], limits: QualityThresholds) -> Iterator[Reason]:
+    """Yield whether the resting runs together are too short; of a run without repetition time nobody knows."""
+    minutes = [run.minutes_kept for run in runs if run.kind == "rest"]
+    kept = sum(known for known in minutes if known is not None)
+    if not minutes or None in minutes or kept >= limits.flag_rest_minutes_kept:
+        return
+    is_refused = kept < limits.refuse_rest_minutes_kept
+    limit = limits.refuse_rest_minutes_kept if is_refused else limits.flag_rest_minutes_kept
+    together = f" in {len(minutes)} runs together" if len(minutes) > 1 else ""
+    detail = f"rest: {kept:.1f} minutes are left after censoring{together}; at least {limit:g} are expected"
+    yield Reason("too-short", "refuse" if is_refused else "flag", detail)
 
 
 def _motion_reasons(run: RunQuality, limits: QualityThresholds) -> Iterator[Reason]:
@@ -213,11 +244,11 @@ def _motion_reasons(run: RunQuality, limits: QualityThresholds) -> Iterator[Reas
         limit = (
             limits.refuse_mean_framewise_displacement_mm if is_refused else limits.flag_mean_framewise_displacement_mm
         )
-        detail = f"{run.kind}: mean framewise displacement {moved:.2f} mm; at most {limit:g} mm is expected"
+        detail = f"{run.name}: mean framewise displacement {moved:.2f} mm; at most {limit:g} mm is expected"
         yield Reason("motion-high", "refuse" if is_refused else "flag", detail)
     if run.share_censored > limits.flag_share_censored:
         detail = (
-            f"{run.kind}: {run.share_censored:.0%} of the volumes are censored; "
+            f"{run.name}: {run.share_censored:.0%} of the volumes are censored; "
             f"at most {limits.flag_share_censored:.0%} are expected"
         )
         yield Reason("censoring-high", "flag", detail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,18 @@ _FILE_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class MeanImage:
+    """Mean of a run's volumes on the scan's own grid, to look at."""
+
+    values: NDArray[np.float32]  # (nx, ny, nz), unit of the scan; NaN where some volume holds no number
+    affine: NDArray[np.float64]  # (4, 4), voxel indices to MNI mm
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or self.affine.shape != (4, 4):
+            raise FeatureError(f"expected a volume and a 4 x 4 affine, got {self.values.shape}, {self.affine.shape}.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class RegionRecording:
     """Region signals of one run, as recorded: nothing cleaned, nothing normalised."""
 
@@ -45,6 +58,7 @@ class RegionRecording:
     repetition_time_s: float | None  # None: the source does not say
     space: str
     input_digest: str  # "sha256:..." of the bytes that came in, compressed or not
+    mean_image: MeanImage | None = None  # None unless it was asked for; no feature uses it
 
     def __post_init__(self) -> None:
         n_regions = len(self.region_names)
@@ -73,6 +87,9 @@ class RegionReader:
     declared_space
         The space that the file name or the sender names ("MNI152NLin2009cAsym"). It outranks the header's code; with
         None the code must be 4 (MNI152). fMRIPrep writes 4 for template spaces, 2 for T1w, 1 for the scanner's space.
+    keep_mean_image
+        Also sum up whole volumes, for reports. That adds one volume of doubles to memory and some milliseconds per
+        volume; without it nothing is added.
 
     Examples
     --------
@@ -84,10 +101,15 @@ class RegionReader:
     """
 
     def __init__(
-        self, circuit: Circuit, *, limits: ScanLimits | None = None, declared_space: str | None = None
+        self,
+        circuit: Circuit,
+        *,
+        limits: ScanLimits | None = None,
+        declared_space: str | None = None,
+        keep_mean_image: bool = False,
     ) -> None:
         limits = limits or ScanLimits()
-        self._sampler = _VoxelSampler(circuit, limits, declared_space)
+        self._sampler = _VoxelSampler(circuit, limits, declared_space, keep_mean_image=keep_mean_image)
         self._stream = NiftiStream(self._sampler, limits)
         self._digest = hashlib.sha256()
         self._hasher = ThreadPoolExecutor(max_workers=1)  # starts its thread when first used
@@ -126,7 +148,12 @@ class RegionReader:
 
 
 def read_region_signals(
-    path: Path, circuit: Circuit, *, limits: ScanLimits | None = None, declared_space: str | None = None
+    path: Path,
+    circuit: Circuit,
+    *,
+    limits: ScanLimits | None = None,
+    declared_space: str | None = None,
+    keep_mean_image: bool = False,
 ) -> RegionRecording:
     """Region signals of a `.nii` or `.nii.gz` file; see `RegionReader`.
 
@@ -135,7 +162,7 @@ def read_region_signals(
     ScanError
         If the file cannot be opened, or by the subclass that says what is wrong with it.
     """
-    reader = RegionReader(circuit, limits=limits, declared_space=declared_space)
+    reader = RegionReader(circuit, limits=limits, declared_space=declared_space, keep_mean_image=keep_mean_image)
     try:
         with path.open("rb", buffering=0) as file:
             while chunk := file.read(_FILE_CHUNK_BYTES):
@@ -148,30 +175,31 @@ def read_region_signals(
 class _VoxelSampler:
     """Keeps the circuit's and the carpet's voxels of every volume; everything else is let go at once."""
 
-    def __init__(self, circuit: Circuit, limits: ScanLimits, declared_space: str | None) -> None:
+    def __init__(
+        self, circuit: Circuit, limits: ScanLimits, declared_space: str | None, *, keep_mean_image: bool
+    ) -> None:
         self._circuit = circuit
         self._limits = limits
         self._declared_space = declared_space
+        self._keep_mean_image = keep_mean_image
+        self._sum: NDArray[np.float64] | None = None  # over volumes, per voxel, unscaled
         self._header: NiftiHeader
         self._voxels: RegionVoxels
         self._index: NDArray[np.int64]
         self._samples: NDArray[Any]
 
     def begin(self, header: NiftiHeader) -> None:
-        _check_space(header, self._declared_space)
         self._header = header
-        self._voxels = region_voxels(self._circuit, header.shape, header.affine)
-        self._index = np.concatenate([self._voxels.flat_index, _carpet_index(header)])
-        n_kept_bytes = header.n_volumes * self._index.size * header.dtype.itemsize
-        if n_kept_bytes > self._limits.max_kept_bytes:
-            raise ScanTooLargeError(
-                f"expected at most {self._limits.max_kept_bytes} bytes of region signals, "
-                f"this grid and length give {n_kept_bytes}."
-            )
+        self._voxels, self._index = voxels_of_scan(header, self._circuit, self._limits, self._declared_space)
         self._samples = np.empty((header.n_volumes, self._index.size), dtype=header.dtype.newbyteorder("="))
+        if self._keep_mean_image:
+            self._sum = np.zeros(math.prod(header.shape))
 
     def volume(self, index: int, voxels: NDArray[Any]) -> None:
         self._samples[index] = voxels[self._index]
+        if self._sum is not None:
+            with np.errstate(over="ignore", invalid="ignore"):  # what is no number shows as NaN in the mean
+                self._sum += voxels
 
     def recording(self, input_digest: str) -> RegionRecording:
         n_circuit_voxels = len(self._voxels.flat_index)
@@ -185,7 +213,34 @@ class _VoxelSampler:
             repetition_time_s=self._header.repetition_time_s,
             space=self._declared_space or "MNI152",
             input_digest=input_digest,
+            mean_image=None if self._sum is None else _mean_image(self._sum, self._header),
         )
+
+
+def voxels_of_scan(
+    header: NiftiHeader, circuit: Circuit, limits: ScanLimits, declared_space: str | None
+) -> tuple[RegionVoxels, NDArray[np.int64]]:
+    """Return the circuit's voxels on a scan's grid, and flat indices of all voxels to keep (theirs, then the carpet's).
+
+    Raises
+    ------
+    ScanSpaceError
+        If the scan is not in MNI space.
+    ScanTooLargeError
+        If the voxels of all volumes would not fit into memory.
+    CircuitError, CircuitNotCoveredError, RegionOverlapError
+        As `region_voxels`.
+    """
+    _check_space(header, declared_space)
+    voxels = region_voxels(circuit, header.shape, header.affine)
+    index = np.concatenate([voxels.flat_index, _carpet_index(header)])
+    n_kept_bytes = header.n_volumes * index.size * header.dtype.itemsize
+    if n_kept_bytes > limits.max_kept_bytes:
+        raise ScanTooLargeError(
+            f"expected at most {limits.max_kept_bytes} bytes of region signals, "
+            f"this grid and length give {n_kept_bytes}."
+        )
+    return voxels, index
 
 
 def _check_space(header: NiftiHeader, declared_space: str | None) -> None:
@@ -217,6 +272,11 @@ def _scaled(samples: NDArray[Any], header: NiftiHeader) -> NDArray[np.float64]:
         values = samples.astype(np.float64) * header.scl_slope + header.scl_inter
         values[~(np.abs(values) <= MAX_SIGNAL)] = np.nan
     return values
+
+
+def _mean_image(total: NDArray[np.float64], header: NiftiHeader) -> MeanImage:
+    values = _scaled(total / header.n_volumes, header)
+    return MeanImage(values.astype(np.float32).reshape(header.shape, order="F"), header.affine)
 
 
 def _summarise(

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from predictor.circuit.circuit import Circuit
-from predictor.errors import PredictorError, RepetitionTimeError, SessionError, TableError
+from predictor.errors import PredictorError, RepetitionTimeError, SessionError
 from predictor.scan.confounds import ConfoundsTable, read_confounds
+from predictor.scan.dataset_files import read_small_file
 from predictor.scan.events import EventsTable, read_events
 from predictor.scan.nifti_stream import ScanLimits
 from predictor.scan.region_signals import RegionRecording, read_region_signals
-from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription
+from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription, run_name
 from predictor.scan.tsv_table import TableLimits, parse_json_object
 from predictor.scan.visit_files import RunFiles, VisitFiles, find_visits
 
@@ -52,6 +53,12 @@ class Run:
     repetition_time_s: float | None
     input_digest: str  # "sha256:..." over scan, tables and side-cars
     notes: tuple[str, ...] = ()  # what was decided while reading, in plain words
+    number: int = 1  # among the visit's runs of this kind, in the order of their acquisition
+
+    @property
+    def name(self) -> str:
+        """What the run is called within its visit: "rest", "rest_2", ..."""
+        return run_name(self.kind, self.number)
 
     @property
     def n_volumes(self) -> int:
@@ -61,27 +68,28 @@ class Run:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BaselineSession:
-    """The runs of one visit, at most one of each kind, in the order rest, faces, conflict. It carries no name."""
+    """The runs of one visit, ordered by kind (rest, faces, conflict) and number. It carries no name."""
 
     runs: tuple[Run, ...]
 
     def __post_init__(self) -> None:
-        kinds = [run.kind for run in self.runs]
-        if not kinds:
+        names = [run.name for run in self.runs]
+        if not names:
             raise SessionError("expected at least one run, found none.")
-        if kinds != [kind for kind in RUN_KINDS if kind in kinds]:
+        in_order = [run_name(kind, position + 1) for kind in RUN_KINDS for position in range(len(self.of_kind(kind)))]
+        if names != in_order:
             raise SessionError(
-                f"expected at most one run of each kind, as {', '.join(RUN_KINDS)}; got {', '.join(kinds)}."
+                f"expected the runs of each kind numbered from 1, as {', '.join(in_order)}; got {', '.join(names)}."
             )
 
-    def run(self, kind: RunKind) -> Run | None:
-        """Return the run of a kind, None if the visit has none."""
-        return next((run for run in self.runs if run.kind == kind), None)
+    def of_kind(self, kind: RunKind) -> tuple[Run, ...]:
+        """Return the runs of a kind in their order; empty if the visit has none."""
+        return tuple(run for run in self.runs if run.kind == kind)
 
     @property
     def input_digest(self) -> str:
         """Return "sha256:..." over all runs."""
-        return _digest({run.kind: run.input_digest for run in self.runs})
+        return _digest({run.name: run.input_digest for run in self.runs})
 
 
 def build_run(
@@ -93,6 +101,7 @@ def build_run(
     sidecar: bytes | None,
     events_tsv: bytes | None,
     tasks: TaskDescription,
+    number: int = 1,
     limits: TableLimits | None = None,
 ) -> Run:
     """Return a run whose parts fit each other.
@@ -108,6 +117,8 @@ def build_run(
         of a rest run are not used.
     tasks
         What the event names mean.
+    number
+        Which of the visit's runs of this kind it is, from 1.
     limits
         Largest accepted table.
 
@@ -120,14 +131,15 @@ def build_run(
         If the repetition time is not one.
     """
     n_volumes = int(recording.bold.shape[0])
-    description = None if sidecar is None else parse_json_object(sidecar, where=f"{kind}_sidecar")
+    name = run_name(kind, number)
+    description = None if sidecar is None else parse_json_object(sidecar, where=f"{name}_sidecar")
     repetition_time_s, note = resolve_repetition_time(
-        recording.repetition_time_s, None if description is None else description.get("RepetitionTime"), where=kind
+        recording.repetition_time_s, None if description is None else description.get("RepetitionTime"), where=name
     )
     confounds = None
     if confounds_tsv is not None:
         confounds = read_confounds(
-            confounds_tsv, confounds_sidecar, n_volumes=n_volumes, where=f"{kind}_confounds", limits=limits
+            confounds_tsv, confounds_sidecar, n_volumes=n_volumes, where=f"{name}_confounds", limits=limits
         )
     events = None
     if events_tsv is not None and kind != "rest":
@@ -136,7 +148,7 @@ def build_run(
             tasks.run(kind),
             n_volumes=n_volumes,
             repetition_time_s=repetition_time_s,
-            where=f"{kind}_events",
+            where=f"{name}_events",
             limits=limits,
         )
     return Run(
@@ -156,6 +168,7 @@ def build_run(
             }
         ),
         notes=() if note is None else (note,),
+        number=number,
     )
 
 
@@ -193,9 +206,14 @@ def resolve_repetition_time(
 
 
 def read_visit(
-    files: VisitFiles, circuit: Circuit, tasks: TaskDescription, *, limits: ScanLimits | None = None
+    files: VisitFiles,
+    circuit: Circuit,
+    tasks: TaskDescription,
+    *,
+    limits: ScanLimits | None = None,
+    keep_mean_image: bool = False,
 ) -> BaselineSession:
-    """Return the visit that lies in these files.
+    """Return the visit that lies in these files, with the runs' mean images if a report will show them.
 
     Raises
     ------
@@ -205,44 +223,40 @@ def read_visit(
     """
     if files.problem is not None:
         raise files.problem
-    return BaselineSession(tuple(_read_run(run, circuit, tasks, limits) for run in files.runs))
+    return BaselineSession(
+        tuple(_read_run(run, circuit, tasks, limits, keep_mean_image=keep_mean_image) for run in files.runs)
+    )
 
 
-def _read_run(files: RunFiles, circuit: Circuit, tasks: TaskDescription, limits: ScanLimits | None) -> Run:
+def _read_run(
+    files: RunFiles, circuit: Circuit, tasks: TaskDescription, limits: ScanLimits | None, *, keep_mean_image: bool
+) -> Run:
     try:
-        recording = read_region_signals(files.scan, circuit, limits=limits or ScanLimits(), declared_space=files.space)
+        recording = read_region_signals(
+            files.scan,
+            circuit,
+            limits=limits or ScanLimits(),
+            declared_space=files.space,
+            keep_mean_image=keep_mean_image,
+        )
     except PredictorError as error:
-        error.located(files.kind)
+        error.located(files.name)
         raise
     run = build_run(
         files.kind,
         recording,
-        confounds_tsv=_read(files.confounds, f"{files.kind}_confounds"),
-        confounds_sidecar=_read(files.confounds_sidecar, f"{files.kind}_confounds_sidecar"),
-        sidecar=_read(files.sidecar, f"{files.kind}_sidecar"),
-        events_tsv=_read(files.events, f"{files.kind}_events"),
+        confounds_tsv=_read(files.confounds, f"{files.name}_confounds"),
+        confounds_sidecar=_read(files.confounds_sidecar, f"{files.name}_confounds_sidecar"),
+        sidecar=_read(files.sidecar, f"{files.name}_sidecar"),
+        events_tsv=_read(files.events, f"{files.name}_events"),
         tasks=tasks,
+        number=files.number,
     )
     return replace(run, notes=(*files.notes, *run.notes))
 
 
 def _read(path: Path | None, where: str) -> bytes | None:
-    """Return a small file's bytes."""
-    if path is None:
-        return None
-    max_bytes = TableLimits().max_bytes
-    try:
-        if not path.is_file():
-            raise TableError("expected a file, found none that can be read.", where=where, remedy="Check the file.")
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise TableError(
-            f"the file cannot be read: {error.strerror}.", where=where, remedy="Check the file."
-        ) from error
-    if len(content) > max_bytes:
-        raise TableError(f"expected at most {max_bytes} bytes, found more.", where=where)
-    return content
+    return None if path is None else read_small_file(path, where=where)
 
 
 def _checked_time(value: object, source: str, where: str) -> float:
@@ -266,6 +280,6 @@ def _digest_of_bytes(content: bytes | None) -> str:
     return "absent" if content is None else f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _digest(parts: dict[RunKind, str] | dict[str, str]) -> str:
+def _digest(parts: dict[str, str]) -> str:
     text = "\n".join(f"{name} {digest}" for name, digest in parts.items())
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

@@ -130,6 +130,30 @@ def task_description_from_document(document: Mapping[str, Any]) -> TaskDescripti
     return TaskDescription(tuple(_run_of_document(kind, document[kind]) for kind in RUN_KINDS))
 
 
+def run_name(kind: RunKind, number: int) -> str:
+    """Return what a run is called within its visit; the first of its kind has the bare name.
+
+    Examples
+    --------
+    >>> run_name("rest", 1), run_name("rest", 2)
+    ('rest', 'rest_2')
+    """
+    return kind if number == 1 else f"{kind}_{number}"
+
+
+def parse_run_name(name: str) -> tuple[RunKind, int] | None:
+    """Return kind and number of a run's name, None if it is none.
+
+    Examples
+    --------
+    >>> parse_run_name("rest_2"), parse_run_name("rest_0"), parse_run_name("rest_sidecar")
+    (('rest', 2), None, None)
+    """
+    _, _, digits = name.partition("_")
+    number = int(digits) if digits.isdecimal() and len(digits) < 4 else 1
+    return next(((kind, number) for kind in RUN_KINDS if number > 0 and name == run_name(kind, number)), None)
+
+
 def canonical_name(name: str) -> str:
     """Return a name without case, spaces and punctuation; numbers by value, so that "1.0" is "1" and not "-1".
 

@@ -11,7 +11,7 @@ from typing import Final
 from nilearn.interfaces.bids import get_bids_files, parse_bids_filename
 
 from predictor.errors import PredictorError, ScanSpaceError, SessionError, UnknownParticipantError
-from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription, canonical_name
+from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription, canonical_name, run_name
 
 # fMRIPrep's output folder, where it usually lies below the folder that people name.
 _DERIVATIVES_FOLDERS: Final = (
@@ -25,6 +25,8 @@ _PREFERRED_SPACE: Final = "MNI152NLin2009cAsym"
 _EXTENSIONS: Final = ("nii", "nii.gz")
 # Entities that a scan in MNI space has, and the tables and raw files of the same run have not.
 _IMAGE_ENTITIES: Final = frozenset({"space", "cohort", "res", "den", "hemi", "desc", "label"})
+# Entities that tell apart versions of the same acquisition: it must not count twice.
+_VERSION_ENTITIES: Final = frozenset({"rec", "echo", "part"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,18 @@ class RunFiles:
     sidecar: Path | None
     events: Path | None
     space: str | None  # the BIDS `space` entity
-    notes: tuple[str, ...] = ()  # such as which of several runs was taken
+    notes: tuple[str, ...] = ()  # such as what else was found and left out
+    number: int = 1  # among the visit's runs of this kind
+
+    @property
+    def name(self) -> str:
+        """What the run is called within its visit: "rest", "rest_2", ..."""
+        return run_name(self.kind, self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class VisitFiles:
-    """Files of one visit, at most one run of each kind; or what is wrong with it."""
+    """Files of one visit, runs ordered by kind and number; or what is wrong with it."""
 
     participant_id: str  # "sub-01"
     session_id: str | None  # "ses-baseline"
@@ -52,17 +60,26 @@ class VisitFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scan:
+class FoundScan:
+    """A preprocessed scan and what its name says."""
+
     path: Path
     entities: Mapping[str, str | None]
 
     @property
     def task(self) -> str:
+        """The BIDS `task` entity, empty without one."""
         return self.entities.get("task") or ""
 
     @property
     def space(self) -> str | None:
+        """The BIDS `space` entity."""
         return self.entities.get("space")
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is in MNI space, and no phase image."""
+        return (self.space or "").startswith("MNI") and self.entities.get("part") != "phase"
 
 
 def find_visits(
@@ -71,11 +88,13 @@ def find_visits(
     bids_dir: Path | None,
     tasks: TaskDescription,
     participant_labels: Sequence[str] | None,
+    keep_problems: bool = False,
 ) -> tuple[VisitFiles, ...]:
     """Return the visits of a BIDS-derivatives tree, sorted by participant and session.
 
-    Scans are `*_desc-preproc_bold.nii[.gz]` in MNI space, MNI152NLin2009cAsym first. Of several runs of a kind the
-    first is taken, and a note says so. Events come from the raw tree, by matching entities.
+    Scans are `*_desc-preproc_bold.nii[.gz]` in MNI space: every acquisition of a task once, in MNI152NLin2009cAsym
+    where it is there. Of several tasks of a kind the one that the task description prefers is taken, and a note says
+    so. Events come from the raw tree, by matching entities.
 
     Parameters
     ----------
@@ -87,6 +106,8 @@ def find_visits(
         Which task labels mean which run.
     participant_labels
         With or without "sub-"; None: everyone.
+    keep_problems
+        Return visits even if every one of them has a problem.
 
     Returns
     -------
@@ -104,7 +125,7 @@ def find_visits(
     """
     if bids_dir is not None and not bids_dir.is_dir():
         raise SessionError("expected a folder with the raw dataset, found none there.", where=bids_dir.name)
-    root, scans = _scans(derivatives_dir)
+    root, scans = find_scans(derivatives_dir)
     trees = (bids_dir or derivatives_dir, root)
     visits = tuple(
         _visit(participant, session, of_session, tasks, trees)
@@ -112,13 +133,19 @@ def find_visits(
         for session, of_session in _by_session([scan for scan in scans if scan.entities.get("sub") == participant])
     )
     problems = [visit.problem for visit in visits if visit.problem is not None]
-    if visits and len(problems) == len(visits):
+    if visits and len(problems) == len(visits) and not keep_problems:
         raise problems[0]
     return visits
 
 
-def _scans(folder: Path) -> tuple[Path, list[_Scan]]:
-    """Return the derivatives folder at or below the one that was named, and all preprocessed scans in it."""
+def find_scans(folder: Path) -> tuple[Path, list[FoundScan]]:
+    """Return the derivatives folder at or below the one that was named, and all preprocessed scans in it.
+
+    Raises
+    ------
+    SessionError
+        If there is no such folder, or it holds no preprocessed scans.
+    """
     if not folder.is_dir():
         raise SessionError("expected a folder of fMRIPrep outputs, found none there.", where=folder.name)
     for root in (folder / name for name in _DERIVATIVES_FOLDERS):
@@ -133,7 +160,7 @@ def _scans(folder: Path) -> tuple[Path, list[_Scan]]:
         parsed = [parse_bids_filename(path) for path in paths]
         # "nii*" also finds what a broken download left behind.
         scans = [
-            _Scan(Path(file["file_path"]), file["entities"]) for file in parsed if file["extension"] in _EXTENSIONS
+            FoundScan(Path(file["file_path"]), file["entities"]) for file in parsed if file["extension"] in _EXTENSIONS
         ]
         if scans:
             return root, scans
@@ -156,27 +183,27 @@ def _wanted_participants(root: Path, labels: Sequence[str] | None) -> list[str]:
     return wanted
 
 
-def _by_session(scans: list[_Scan]) -> list[tuple[str | None, list[_Scan]]]:
+def _by_session(scans: list[FoundScan]) -> list[tuple[str | None, list[FoundScan]]]:
     """Return (session, scans) of one participant; one entry without scans if there are none."""
-    by_session: dict[str | None, list[_Scan]] = {}
+    by_session: dict[str | None, list[FoundScan]] = {}
     for scan in scans:
         by_session.setdefault(scan.entities.get("ses"), []).append(scan)
     return sorted(by_session.items(), key=lambda item: item[0] or "") or [(None, [])]
 
 
 def _visit(
-    participant: str, session: str | None, scans: list[_Scan], tasks: TaskDescription, trees: tuple[Path, Path]
+    participant: str, session: str | None, scans: list[FoundScan], tasks: TaskDescription, trees: tuple[Path, Path]
 ) -> VisitFiles:
     named = VisitFiles(f"sub-{participant}", None if session is None else f"ses-{session}", ())
     try:
-        runs = tuple(_run(kind, chosen, notes, trees) for kind, chosen, notes in _chosen_scans(scans, tasks))
+        runs = tuple(run for kind, found in _scans_by_kind(scans, tasks) for run in _runs(kind, found, tasks, trees))
     except PredictorError as problem:
         return VisitFiles(named.participant_id, named.session_id, (), problem)
     return VisitFiles(named.participant_id, named.session_id, runs)
 
 
-def _chosen_scans(scans: list[_Scan], tasks: TaskDescription) -> list[tuple[RunKind, _Scan, tuple[str, ...]]]:
-    """Return one scan of each kind that the visit has, with notes on the choice."""
+def _scans_by_kind(scans: list[FoundScan], tasks: TaskDescription) -> list[tuple[RunKind, list[FoundScan]]]:
+    """Return the usable scans of each kind that the visit has."""
     if not scans:
         raise SessionError("expected a file named *_desc-preproc_bold.nii.gz, found none for this participant.")
     known = [scan for scan in scans if tasks.kind_of_task(scan.task) is not None]
@@ -187,37 +214,49 @@ def _chosen_scans(scans: list[_Scan], tasks: TaskDescription) -> list[tuple[RunK
             where="task",
             remedy='Write a task description, for example [faces] tasks = ["your task"], and pass it with --tasks.',
         )
-    in_mni = [scan for scan in known if (scan.space or "").startswith("MNI") and scan.entities.get("part") != "phase"]
+    in_mni = [scan for scan in known if scan.is_usable]
     if not in_mni:
         spaces = ", ".join(sorted({scan.space or "the scanner's own space" for scan in known}))
         raise ScanSpaceError(f"expected a scan in {_PREFERRED_SPACE} or another MNI space, found only {spaces}.")
-    chosen = []
-    for kind in RUN_KINDS:
-        candidates = [scan for scan in in_mni if tasks.kind_of_task(scan.task) == kind]
-        if candidates:
-            order = tasks.run(kind).tasks
-            candidates.sort(key=lambda scan: (order.index(canonical_name(scan.task)), _preference(scan)))
-            chosen.append((kind, candidates[0], _notes(kind, candidates)))
-    return chosen
+    by_kind = [(kind, [scan for scan in in_mni if tasks.kind_of_task(scan.task) == kind]) for kind in RUN_KINDS]
+    return [(kind, found) for kind, found in by_kind if found]
 
 
-def _preference(scan: _Scan) -> tuple[int, bool, str, str]:
+def _runs(kind: RunKind, scans: list[FoundScan], tasks: TaskDescription, trees: tuple[Path, Path]) -> list[RunFiles]:
+    """Return every acquisition of the preferred task, one image of each."""
+    labels = sorted({canonical_name(scan.task) for scan in scans}, key=tasks.run(kind).tasks.index)
+    left_out = [f"the task {label} was found too and is not used" for label in labels[1:]]
+    acquisitions: dict[tuple[tuple[str, str | None], ...], list[FoundScan]] = {}
+    for scan in sorted(scans, key=_preference):
+        if canonical_name(scan.task) == labels[0]:
+            acquisitions.setdefault(acquisition_of(scan), []).append(scan)
+    return [
+        _run(kind, number, found[0], (*left_out, *_version_notes(found)), trees)
+        for number, found in enumerate(acquisitions.values(), start=1)
+    ]
+
+
+def _preference(scan: FoundScan) -> tuple[int, tuple[tuple[str, str], ...], bool, str, str]:
+    """Sort key: runs in their order; of one run the preferred space, then the finest image."""
     run = scan.entities.get("run") or "0"
+    others = tuple((name, label or "") for name, label in acquisition_of(scan) if name != "run")
     space = scan.space or ""
-    return (int(run) if run.isdecimal() else 0, space != _PREFERRED_SPACE, space, scan.path.name)
+    return (int(run) if run.isdecimal() else 0, others, space != _PREFERRED_SPACE, space, scan.path.name)
 
 
-def _notes(kind: RunKind, candidates: list[_Scan]) -> tuple[str, ...]:
-    """Return a note if there were several acquisitions, not only several spaces of one."""
-    acquisitions = {tuple(sorted(_run_entities(scan.entities).items())) for scan in candidates}
-    if len(acquisitions) == 1:
-        return ()
-    entities = _run_entities(candidates[0].entities)
-    chosen = "_".join(f"{key}-{value}" for key, value in entities.items() if key not in ("sub", "ses"))
-    return (f"{len(acquisitions)} {kind} runs were found; {chosen} is used",)
+def acquisition_of(scan: FoundScan) -> tuple[tuple[str, str | None], ...]:
+    """Return what tells one acquisition from another: the entities that all its images and versions share."""
+    entities = _run_entities(scan.entities).items()
+    return tuple(sorted((name, label) for name, label in entities if name not in _VERSION_ENTITIES))
 
 
-def _run(kind: RunKind, scan: _Scan, notes: tuple[str, ...], trees: tuple[Path, Path]) -> RunFiles:
+def _version_notes(scans: list[FoundScan]) -> tuple[str, ...]:
+    """Return a note if an acquisition was found in several versions, not only in several spaces."""
+    versions = {tuple(sorted(_run_entities(scan.entities).items())) for scan in scans}
+    return () if len(versions) == 1 else (f"{len(versions)} versions of this run were found; the first is used",)
+
+
+def _run(kind: RunKind, number: int, scan: FoundScan, notes: tuple[str, ...], trees: tuple[Path, Path]) -> RunFiles:
     confounds = _confounds(scan)
     return RunFiles(
         kind=kind,
@@ -228,10 +267,11 @@ def _run(kind: RunKind, scan: _Scan, notes: tuple[str, ...], trees: tuple[Path, 
         events=None if kind == "rest" else _raw_file(scan, trees, "events", "tsv"),
         space=scan.space,
         notes=notes,
+        number=number,
     )
 
 
-def _confounds(scan: _Scan) -> Path | None:
+def _confounds(scan: FoundScan) -> Path | None:
     """Return the confounds table of a scan, new name before old."""
     for suffix in ("timeseries", "regressors"):
         for path in sorted(scan.path.parent.glob(f"*desc-confounds_{suffix}.tsv")):
@@ -240,7 +280,7 @@ def _confounds(scan: _Scan) -> Path | None:
     return None
 
 
-def _raw_file(scan: _Scan, trees: tuple[Path, Path], suffix: str, extension: str) -> Path | None:
+def _raw_file(scan: FoundScan, trees: tuple[Path, Path], suffix: str, extension: str) -> Path | None:
     """Return the run's own file, or the one it inherits from further up, as BIDS has it.
 
     A file applies when it says nothing that the scan contradicts; of several, the nearest and then the most specific.
@@ -256,7 +296,7 @@ def _raw_file(scan: _Scan, trees: tuple[Path, Path], suffix: str, extension: str
     return None
 
 
-def _applying(scan: _Scan, paths: Iterable[Path]) -> list[Path]:
+def _applying(scan: FoundScan, paths: Iterable[Path]) -> list[Path]:
     own = _run_entities(scan.entities)
     applying = []
     for path in paths:

@@ -17,11 +17,12 @@ from serving.dependencies import AppSettings, CurrentModel, require_form
 from serving.envelope import put_in_envelope
 from serving.model_store import LoadedModel
 from serving.multipart_form import feed_in_thread
-from serving.scan_upload import TABLE_PARTS, ScanUpload, UploadedVisit, upload_for
+from serving.scan_upload import MAX_RUNS_OF_A_KIND, TABLE_PARTS, TABLES_OF_A_RUN, ScanUpload, UploadedVisit, upload_for
 from serving.schemas import Envelope, problem_responses
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 _FILE: dict[str, Any] = {"type": "string", "format": "binary"}
+_FURTHER_RUN = rf"^({'|'.join(RUN_KINDS)})_([2-9]|1[0-9]|{MAX_RUNS_OF_A_KIND})(_({'|'.join(TABLES_OF_A_RUN)}))?$"
 _FORM: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -33,6 +34,8 @@ _FORM: dict[str, Any] = {
             "description": "JSON object, value by covariate name",
         },
     },
+    # Further runs of a kind and their tables: rest_2, rest_2_confounds, ...
+    "patternProperties": {_FURTHER_RUN: _FILE},
     "additionalProperties": False,
 }
 REQUEST_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +15,15 @@ from predictor.model.bundle import ModelBundle
 from predictor.report.intervals import intervals_svg
 from predictor.report.waterfall import waterfall_svg
 from predictor.report.wording import in_percent, outcome_in_words, quantity, region_in_words
-from predictor.scan.task_description import RUN_KINDS
+from predictor.scan.task_description import RUN_KINDS, parse_run_name
 from serving.model_store import LoadedModel
+from serving.web.deviation_view import DeviationView, deviation_view
 from serving.web.recent_results import Result
 
 WIDE, NARROW = 720.0, 360.0
 SOURCES = {
     "residual": "People who look alike to the model respond differently",
-    "scan_noise": "Noise of this kind of scan",
+    "scan_noise": "Noise of this scan",
     "model": "The model learned from few people",
 }
 RUN_TITLES = {"rest": "Rest run", "faces": "Faces run", "conflict": "Conflict run"}
@@ -58,6 +59,7 @@ class ResultView:
     has_crowd: bool
     waterfall_wide: str
     waterfall_narrow: str
+    deviations: DeviationView | None
     quality: list[dict[str, Any]]
     technical: list[tuple[str, str]]
     answer_json: str
@@ -87,7 +89,8 @@ def result_view(result: Result, *, minutes_kept: float) -> ResultView:
         has_crowd=bool(crowd),
         waterfall_wide=_waterfall(answer, WIDE),
         waterfall_narrow=_waterfall(answer, NARROW),
-        quality=[_quality(kind, answer["quality"][kind]) for kind in RUN_KINDS if kind in answer["quality"]],
+        deviations=deviation_view(answer.get("deviations")),
+        quality=[_quality(name, answer["quality"][name]) for name in _in_order_of_runs(answer["quality"])],
         technical=_technical(result),
         answer_json=json.dumps(result.answer, indent=2, ensure_ascii=False),
         minutes_kept=round(minutes_kept),
@@ -194,7 +197,29 @@ def _waterfall(answer: Mapping[str, Any], width: float) -> str:
         return ""
 
 
-def _quality(kind: str, run: Mapping[str, Any]) -> dict[str, Any]:
+def _in_order_of_runs(names: Iterable[str]) -> list[str]:
+    """Return run names by kind and number; the document's own keys are in alphabetical order."""
+    runs = {name: parse_run_name(name) for name in names}
+    known = {name: run for name, run in runs.items() if run is not None}
+    return sorted(known, key=lambda name: (RUN_KINDS.index(known[name][0]), known[name][1]))
+
+
+def run_title(name: str) -> str:
+    """Return a run's name as a heading.
+
+    Examples
+    --------
+    >>> run_title("rest"), run_title("rest_2")
+    ('Rest run', 'Rest run 2')
+    """
+    run = parse_run_name(name)
+    if run is None:
+        return name
+    kind, number = run
+    return RUN_TITLES[kind] + ("" if number == 1 else f" {number}")
+
+
+def _quality(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
     facts = [
         ("Volumes kept", _of(run.get("n_volumes_kept"), run.get("n_volumes"), "")),
         ("Minutes kept", _of(run.get("minutes_kept"), run.get("minutes"), "")),
@@ -211,7 +236,7 @@ def _quality(kind: str, run: Mapping[str, Any]) -> dict[str, Any]:
         for name, share in regions.items()
         if share is not None
     ]
-    return {"title": RUN_TITLES.get(kind, kind), "facts": [fact for fact in facts if fact[1]], "coverage": rows}
+    return {"title": run_title(name), "facts": [fact for fact in facts if fact[1]], "coverage": rows}
 
 
 def _technical(result: Result) -> list[tuple[str, str]]:

@@ -105,14 +105,14 @@ CONTENDERS = {"inflate": inflate, "extract": extract, "nilearn": mask_with_nilea
 def measure(contender: str, path: Path) -> dict[str, float]:
     """Seconds of one run and peak resident memory above what the imports took."""
     run = CONTENDERS[contender](path)
-    before_mb = _peak_memory_mb()
+    before_mb = peak_memory_mb()
     begin = time.perf_counter()
     begin_cpu = time.process_time()
     run()
     return {
         "seconds": time.perf_counter() - begin,
         "cpu_seconds": time.process_time() - begin_cpu,
-        "memory_mb": _peak_memory_mb() - before_mb,
+        "memory_mb": peak_memory_mb() - before_mb,
         "imports_mb": before_mb,
     }
 
@@ -157,7 +157,7 @@ def main() -> int:
     parser.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        _say(json.dumps(measure(arguments.measure, arguments.scan)))
+        say(json.dumps(measure(arguments.measure, arguments.scan)))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bold.nii.gz"
@@ -166,7 +166,7 @@ def main() -> int:
         if arguments.nilearn:
             medians |= measure_in_turns(path, ["nilearn"], n_rounds=1)
         result = summary(medians, path, n_rounds=arguments.rounds, n_volumes=arguments.volumes)
-    _say(json.dumps(result, indent=2) if arguments.json else _table(result))
+    say(json.dumps(result, indent=2) if arguments.json else _table(result))
     return 0 if result["passed"] else 1
 
 
@@ -189,7 +189,7 @@ def _check(signals: np.ndarray) -> None:
         raise SystemExit("the signals are not finite: nothing worth timing was computed")
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_mb() -> float:
     """Peak resident memory of this process alone; `ru_maxrss` would inherit the parent's on Linux."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
@@ -197,7 +197,8 @@ def _peak_memory_mb() -> float:
     raise SystemExit("peak memory is read from /proc, so the benchmark needs Linux")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print one line."""
     sys.stdout.write(text + "\n")
 
 

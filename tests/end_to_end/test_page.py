@@ -78,6 +78,30 @@ def test_an_uploaded_visit_is_recognised_checked_and_scored(page: Any, visit_fil
     assert answer == sent.json()["answer"]
 
 
+def test_several_runs_of_a_task_find_their_own_places_with_their_tables(
+    page: Any, visit_files: dict[str, Path], tmp_path: Path
+) -> None:
+    dropped = []
+    for run in (2, 1):
+        for name in ("rest_confounds", "rest"):
+            source = visit_files[name]
+            copy = tmp_path / source.name.replace("task-rest", f"task-rest_run-{run}")
+            copy.write_bytes(source.read_bytes())
+            dropped.append(str(copy))
+    page.goto("/visit")
+    page.set_input_files("#all-files", dropped)
+    wait_for_status(page, "Ready to send.")
+    assert page.inner_text("#drop-result").startswith("4 of 4 files")
+    for name, run in (("rest", 1), ("rest_confounds", 1), ("rest_2", 2), ("rest_2_confounds", 2)):
+        chosen = page.locator(f"#{name}").evaluate("input => [input.name, input.files[0].name]")
+        assert chosen[0] == name
+        assert f"run-{run}_" in chosen[1]
+    assert page.locator('[data-run="rest"]').count() == 2
+    page.click("#send")
+    page.wait_for_url("**/results/*")
+    assert "Rest run 2" in page.content()
+
+
 def test_what_would_be_refused_is_red_before_anything_is_sent(
     page: Any, visit_files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import Lasso, LinearRegression
+from scipy.signal import lfilter
+from sklearn.base import clone
+from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.pipeline import Pipeline
 
-from predictor.features.feature_vector import FeatureDefinition
+from predictor.features.extraction import extract_features
+from predictor.features.feature_vector import FeatureDefinition, FeatureVector
+from predictor.features.recipe import Recipe, default_recipe
 from predictor.model.bundle import ModelBundle
+from predictor.model.deviation import ReferenceDeviation
+from predictor.model.learned_features import LearnedDeviations, learned_definitions, summary_parts
 from predictor.model.linear_model import LinearEnsemble
 from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
+from predictor.model.reference_model import reference_covariate
 from predictor.model.response_design import ResponseDesign, linear_model_of
 from predictor.model.training_range import describe_training
+from predictor.scan.region_signals import MeanImage, RegionRecording
+from predictor.scan.session import BaselineSession, Run, build_run
+from predictor.scan.task_description import RunKind
 
 ARM = Covariate("arm", "category", ("ketamine", "midazolam"), role="arm")
 SEVERITY = Covariate("caps5_total_baseline", "number", role="clinical", unit="points")
@@ -84,6 +94,62 @@ def _fit(cohort: Cohort, rows: Any, regressor: Any, *, arm_interactions: bool = 
     )
     pipeline = Pipeline([("design", design), ("model", regressor)])
     return pipeline.fit(cohort.table.iloc[rows], cohort.outcome[rows])
+
+
+def _make_controls(cohort: Cohort, *, n_controls: int = 45, seed: int = 3) -> pd.DataFrame:
+    """Healthy people whose connectivity depends on age and sex, by names of the cohort's features."""
+    rng = np.random.default_rng(seed)
+    age, sex = rng.normal(40, 10, n_controls), rng.choice(["F", "M"], n_controls)
+    values = rng.standard_normal((n_controls, len(cohort.feature_names))) + 0.02 * (age - 40)[:, np.newaxis]
+    return pd.DataFrame(values, columns=list(cohort.feature_names)).assign(age=age, sex=sex)
+
+
+def _deviating(cohort: Cohort) -> tuple[Cohort, ReferenceDeviation]:
+    """Give the cohort age and sex, and an outcome that also depends on how many connections are too strong."""
+    rng = np.random.default_rng(8)
+    n_people = len(cohort.outcome)
+    asked = (Covariate("age", "number", role="reference"), Covariate("sex", "category", ("F", "M"), role="reference"))
+    table = cohort.table.assign(age=rng.normal(40, 10, n_people), sex=rng.choice(["F", "M"], n_people))
+    step = ReferenceDeviation(
+        _make_controls(cohort),
+        sources=cohort.feature_names[:4],
+        covariates=(reference_covariate("age"), reference_covariate("sex", ["F", "M"])),
+        threshold=1.0,
+    )
+    learned = step.fit(table).transform(table)
+    outcome = cohort.outcome + 6 * learned["hyperconnected_edges"].to_numpy()
+    return Cohort(table, outcome, cohort.definitions, (*cohort.covariates, *asked)), step
+
+
+def _make_deviation_bundle(cohort: Cohort | None = None, **changed: Any) -> ModelBundle:
+    """Train on the features and on everything that four of them become in comparison with controls."""
+    cohort, step = _deviating(cohort or _make_cohort())
+    learned = learned_definitions(cohort.definitions[:4])
+    names = (*cohort.feature_names, *(definition.name for definition in learned))
+    design = ResponseDesign(covariates=cohort.covariates, features=names, unweighted=cohort.feature_names[3:4])
+    unfitted = Pipeline([("deviation", step), ("design", design), ("model", Ridge(5.0))])
+    everyone = np.arange(len(cohort.outcome))
+    fold_index = everyone % N_FOLDS
+    rows = [everyone, *(everyone[fold_index != fold] for fold in range(N_FOLDS))]
+    whole, *folds = (clone(unfitted).fit(cohort.table.iloc[chosen], cohort.outcome[chosen]) for chosen in rows)
+    fitted = whole.named_steps["design"]
+    raw = fitted.raw_inputs(whole[:-2].transform(cohort.table))
+    z = whole.named_steps["deviation"].judge(cohort.table).z
+    fields: dict[str, Any] = {
+        "definitions": cohort.definitions,
+        "covariates": cohort.covariates,
+        "model": linear_model_of(whole),
+        "fold_models": LinearEnsemble.of([linear_model_of(fold) for fold in folds]),
+        "bootstrap_models": LinearEnsemble.of([linear_model_of(fold) for fold in folds]),
+        "training_range": describe_training(raw, n_features=len(cohort.definitions), background_mean=fitted.centre_),
+        "deviations": LearnedDeviations(
+            reference=whole.named_steps["deviation"].reference_model_,
+            definitions=learned,
+            threshold=step.threshold,
+            background=summary_parts(z, threshold=step.threshold).mean(axis=0),
+        ),
+    }
+    return replace(_make_bundle(), **(fields | changed))
 
 
 def _make_bundle(
@@ -158,6 +224,24 @@ def bundle(cohort: Cohort) -> ModelBundle:
 
 
 @pytest.fixture(scope="session")
+def deviating(cohort: Cohort) -> tuple[Cohort, ReferenceDeviation]:
+    """Return the cohort with age and sex, and the unfitted step that compares it with controls."""
+    return _deviating(cohort)
+
+
+@pytest.fixture(scope="session")
+def make_deviation_bundle() -> Callable[..., ModelBundle]:
+    """Return a function that trains a bundle with deviations from controls; arguments replace fields of it."""
+    return _make_deviation_bundle
+
+
+@pytest.fixture(scope="session")
+def deviation_bundle(cohort: Cohort) -> ModelBundle:
+    """Return a ridge on features, deviations, counts and mean; the fourth feature acts through these only."""
+    return _make_deviation_bundle(cohort)
+
+
+@pytest.fixture(scope="session")
 def least_squares() -> Callable[[], Any]:
     """Return a regressor that uses every feature."""
     return LinearRegression
@@ -169,3 +253,78 @@ def person(cohort: Cohort) -> dict[str, Any]:
     features = {name: 0.1 * number for number, name in enumerate(cohort.feature_names)}
     covariates = {"caps5_total_baseline": 44.0, "site": "A"}
     return {"features": features, "covariates": covariates, "recipe_hash": TRAINED_BY, "input_digest": None}
+
+
+def _confounds_tsv(rng: np.random.Generator, n_volumes: int) -> bytes:
+    """Six motion parameters, tissue signals and a displacement with one jump, in volume 30."""
+    names = ["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z", "csf", "white_matter"]
+    moved = rng.uniform(0.05, 0.2, n_volumes)
+    moved[30] = 1.4
+    columns = np.column_stack([rng.standard_normal((n_volumes, len(names))), moved])
+    lines = ["\t".join(f"{cell:.5f}" for cell in row) for row in columns]
+    return "\n".join(["\t".join([*names, "framewise_displacement"]), *lines, ""]).encode()
+
+
+def _events_tsv(kind: str, n_volumes: int) -> bytes:
+    """Blocks of faces and control, or conflict trials of which every eighth is an error."""
+    if kind == "faces":
+        lines = [f"{onset}\t12\t{('face', 'shape')[number % 2]}\tn/a" for number, onset in enumerate(range(8, 210, 20))]
+    else:
+        names = ("congruent", "incongruent", "incongruent", "congruent")
+        lines = [
+            f"{4 + 3 * number}\t1\t{names[(number + number // 9) % 4]}\t{'incorrect' if number % 8 == 5 else 'correct'}"
+            for number in range(2 * n_volumes // 3 - 4)
+        ]
+    return "\n".join(["onset\tduration\ttrial_type\tresponse_accuracy", *lines, ""]).encode()
+
+
+def _visit_run(kind: RunKind, recipe: Recipe, *, seed: int, n_volumes: int = 120) -> Run:
+    """One run of the recipe's circuit: noise with memory around 1000, every region covered but the last."""
+    rng = np.random.default_rng(seed)
+    names = recipe.circuit.region_names
+    shared = lfilter([1], [1, -0.6], rng.standard_normal((n_volumes, 1 + len(names))), axis=0)
+    coverage = np.ones(len(names))
+    coverage[-1] = 0.75
+    image = np.full((9, 11, 9), np.nan, dtype=np.float32)
+    image[1:8, 1:10, 1:8] = rng.uniform(500, 1000, (7, 9, 7))
+    affine = np.diag([20.0, 20.0, 20.0, 1.0])
+    affine[:3, 3] = (-80, -110, -70)
+    recording = RegionRecording(
+        region_names=names,
+        bold=1000 + 5 * (shared[:, :1] + shared[:, 1:]),
+        coverage=coverage,
+        temporal_snr=np.linspace(40, 90, len(names)),
+        carpet=(1000 + 10 * rng.standard_normal((n_volumes, 40))).astype(np.float32),
+        repetition_time_s=2.0,
+        space="MNI152NLin2009cAsym",
+        input_digest=f"sha256:{seed:064x}",
+        mean_image=MeanImage(image, affine),
+    )
+    return build_run(
+        kind,
+        recording,
+        confounds_tsv=_confounds_tsv(rng, n_volumes),
+        confounds_sidecar=None,
+        sidecar=None,
+        events_tsv=None if kind == "rest" else _events_tsv(kind, n_volumes),
+        tasks=recipe.tasks,
+    )
+
+
+@pytest.fixture(scope="session")
+def report_recipe() -> Recipe:
+    """Return the default recipe with a bootstrap that takes no time."""
+    return replace(default_recipe(), bootstrap_samples=20)
+
+
+@pytest.fixture(scope="session")
+def report_session(report_recipe: Recipe) -> BaselineSession:
+    """Return a visit with all three runs, mean images, and confounds that lack derivatives."""
+    kinds: tuple[RunKind, ...] = ("rest", "faces", "conflict")
+    return BaselineSession(tuple(_visit_run(kind, report_recipe, seed=seed) for seed, kind in enumerate(kinds)))
+
+
+@pytest.fixture(scope="session")
+def report_vector(report_session: BaselineSession, report_recipe: Recipe) -> FeatureVector:
+    """Return the features of that visit."""
+    return extract_features(report_session, report_recipe)

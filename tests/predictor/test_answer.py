@@ -85,3 +85,28 @@ def test_the_bytes_are_the_same_whatever_the_order_and_survive_a_round_trip(
     assert answer_bytes(dict(reversed(answer.items()))) == content
     assert answer_bytes(json.loads(content)) == content
     assert json.loads(content) == answer
+
+
+def test_a_bundle_with_a_reference_lists_how_far_the_person_deviates(deviation_bundle: ModelBundle) -> None:
+    names = deviation_bundle.feature_names
+    features: dict[str, float | None] = {**dict.fromkeys(names, 0.1), names[0]: 3.0, names[1]: -3.0, names[2]: None}
+    known = {"age": 40.0, "sex": "X", "caps5_total_baseline": 44.0, "site": "A"}
+    arguments = {"recipe_hash": deviation_bundle.recipe_hashes[0], "input_digest": None}
+    answer = score_features(features, known, deviation_bundle, **arguments)
+    found = answer["deviations"]
+    assert set(answer) == ANSWERED | {"deviations"}
+    assert set(found) == {
+        "edges", "hypoconnected_edges", "hyperconnected_edges", "mean", "n_edges", "threshold", "reference",
+    }  # fmt: skip
+    assert [edge["feature"] for edge in found["edges"]] == list(names[:4])
+    z = [edge["z"] for edge in found["edges"]]
+    assert z[0] > 1.96
+    assert z[1] < -1.96
+    assert z[2] is None
+    assert all(edge["standard_error"] is None for edge in found["edges"])
+    assert (found["hypoconnected_edges"], found["hyperconnected_edges"], found["n_edges"]) == (1, 1, 3)
+    assert found["mean"] == pytest.approx((z[0] + z[1] + z[3]) / 3)
+    assert found["reference"] == {"n_people": 45, "expected_given": ["age", "sex"], "pooled_over": ["sex"]}
+    assert json.loads(answer_bytes(answer)) == answer
+    refused = score_features(features, known, deviation_bundle, **{**arguments, "recipe_hash": "sha256:" + "0" * 64})
+    assert set(refused) == REFUSED

@@ -154,3 +154,31 @@ def test_reasons_of_the_quality_report_are_passed_on_and_motion_is_told_once(bun
 def test_a_model_without_arms_says_that_it_is_prognostic_only(make_bundle: Any, make_cohort: Any) -> None:
     prognostic = make_bundle(make_cohort(covariates=()))
     assert "prognostic-only" in assess(prognostic, covariates={})
+
+
+def test_a_connection_that_acts_through_counts_only_is_missed_when_it_is_missing(deviation_bundle: ModelBundle) -> None:
+    everything = {"age": 40.0, "sex": "F", **KNOWN}
+    features: dict[str, float | None] = dict.fromkeys(deviation_bundle.feature_names, 0.0)
+    assert not deviation_bundle.model.is_used[3]
+    assert deviation_bundle.is_needed[3]
+    found = assess(deviation_bundle, {**features, deviation_bundle.feature_names[3]: None}, everything)
+    assert deviation_bundle.feature_names[3] in found["missing-features"].detail
+    assert "deviation_" not in found["missing-features"].detail
+    assert "missing-features" not in assess(deviation_bundle, features, everything)
+
+
+def test_a_person_whom_the_reference_cannot_place_is_flagged(deviation_bundle: ModelBundle) -> None:
+    features: dict[str, float | None] = dict.fromkeys(deviation_bundle.feature_names, 0.0)
+    found = assess(deviation_bundle, features, {"age": 40.0, **KNOWN})
+    assert found["reference-pooled"].severity == "flag"
+    assert found["reference-pooled"].detail.endswith("compared with all controls: sex")
+    assert "missing-covariates" not in found
+    assert "reference-pooled" not in assess(deviation_bundle, features, {"age": 40.0, "sex": "M", **KNOWN})
+
+
+def test_a_person_far_outside_the_controls_is_flagged_although_age_is_no_input(deviation_bundle: ModelBundle) -> None:
+    features: dict[str, float | None] = dict.fromkeys(deviation_bundle.feature_names, 0.0)
+    assert "reference-extrapolated" not in assess(deviation_bundle, features, {"age": 40.0, "sex": "M", **KNOWN})
+    found = assess(deviation_bundle, features, {"age": 95.0, "sex": "M", **KNOWN})
+    assert found["reference-extrapolated"].severity == "flag"
+    assert found["reference-extrapolated"].detail.endswith("what is expected is extrapolated: age")

@@ -95,7 +95,7 @@ def test_objects_are_never_unpickled_even_if_the_manifest_agrees(folder: Path, t
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema version 1, found 2"),
+        ({"schema_version": 1}, "schema version 2, found 1"),
         ({"name": None, "arms": ["ketamine"]}, "do not fit together"),
         ({"arms": ["midazolam", "ketamine"]}, "do not fit together"),
         ({"definitions": {}}, "do not fit together"),
@@ -161,3 +161,41 @@ def test_models_that_take_too_much_are_refused(bundle: ModelBundle, monkeypatch:
     monkeypatch.setattr(bundle_module, f"MAX_{kind.upper()}_MODELS_BYTES", n_bytes - 1)
     with pytest.raises(ModelBundleError, match=f"{kind} models take {n_bytes} bytes"):
         replace(bundle)
+
+
+def test_a_bundle_with_a_reference_comes_back_to_the_last_bit(deviation_bundle: ModelBundle, tmp_path: Path) -> None:
+    save_bundle(deviation_bundle, tmp_path / "bundle")
+    loaded = load_bundle(tmp_path / "bundle")
+    assert_equal(deviation_bundle, loaded)
+    assert loaded.deviations is not None
+    assert loaded.digest == verify_bundle(tmp_path / "bundle")
+
+
+def test_a_reference_lost_or_half_there_is_refused(deviation_bundle: ModelBundle, tmp_path: Path) -> None:
+    save_bundle(deviation_bundle, tmp_path / "bundle")
+    content = json.loads((tmp_path / "bundle" / "bundle.json").read_bytes())
+    reseal(tmp_path / "bundle", "bundle.json", canonical_json(content | {"deviations": None}))
+    with pytest.raises(BundleIncompatibleError, match="arrays without a description"):
+        load_bundle(tmp_path / "bundle")
+    for name in ("arrays/reference.coefficients.npy", "arrays/reference.centre.npy"):
+        (tmp_path / "bundle" / name).unlink()
+        with pytest.raises(BundleDamagedError):
+            load_bundle(tmp_path / "bundle")
+
+
+def test_a_bundle_of_version_1_is_refused_by_name(folder: Path) -> None:
+    document = json.loads((folder / "bundle.json").read_bytes())
+    del document["deviations"]
+    reseal(folder, "bundle.json", canonical_json(document | {"schema_version": 1}))
+    with pytest.raises(BundleIncompatibleError, match="expected a bundle of schema version 2, found 1"):
+        load_bundle(folder)
+
+
+def test_a_reference_needs_features_and_covariates_that_people_are_asked_for(deviation_bundle: ModelBundle) -> None:
+    with pytest.raises(ModelBundleError, match="that nobody is asked for"):
+        replace(deviation_bundle, covariates=tuple(c for c in deviation_bundle.covariates if c.name != "age"))
+
+
+def test_everything_that_counts_are_made_from_is_needed(deviation_bundle: ModelBundle) -> None:
+    assert list(deviation_bundle.model.is_used[:5]) == [True, True, True, False, True]
+    assert deviation_bundle.is_needed.all()

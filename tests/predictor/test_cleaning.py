@@ -8,7 +8,13 @@ from nilearn import signal
 from numpy.typing import NDArray
 
 from predictor.errors import FeatureError
-from predictor.scan.cleaning import MINIMUM_DEGREES_OF_FREEDOM, RegionTimeseries, clean, percent_signal_change
+from predictor.scan.cleaning import (
+    MINIMUM_DEGREES_OF_FREEDOM,
+    RegionTimeseries,
+    clean,
+    freedom_left,
+    percent_signal_change,
+)
 from predictor.scan.confounds import Confounds
 from predictor.scan.region_signals import RegionRecording
 
@@ -191,3 +197,18 @@ def test_a_run_shorter_than_the_filter_is_a_named_error(rng: np.random.Generator
 def test_confounds_of_another_run_are_a_named_error(rng: np.random.Generator) -> None:
     with pytest.raises(FeatureError, match="200 volumes, got 100"):
         clean(timeseries_of(rng.standard_normal((200, 2))), confounds_of(np.empty((100, 0))), **BAND)
+
+
+@pytest.mark.parametrize("band", [BAND, {"high_pass_hz": None, "low_pass_hz": None}])
+def test_freedom_left_is_the_share_of_noise_that_regressing_out_noise_leaves(
+    rng: np.random.Generator, band: dict[str, float | None]
+) -> None:
+    noise = timeseries_of(rng.standard_normal((N_VOLUMES, 300)))
+    unrelated, nothing = confounds_of(rng.standard_normal((N_VOLUMES, 25))), confounds_of(np.empty((N_VOLUMES, 0)))
+    left = clean(noise, unrelated, **band).bold.var() / clean(noise, nothing, **band).bold.var()
+    assert freedom_left(2.0, unrelated, **band) == pytest.approx(left, abs=0.05)
+    assert freedom_left(2.0, nothing, **band) == 1
+
+
+def test_more_regressors_than_freedom_leave_none(rng: np.random.Generator) -> None:
+    assert freedom_left(2.0, confounds_of(rng.standard_normal((N_VOLUMES, 90))), **BAND) < 0

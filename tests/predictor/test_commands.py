@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -129,6 +130,7 @@ def test_a_session_that_is_not_there_is_named(krp: Run, folder: Path, derivative
     (derivatives / "sub-01" / "ses-2").mkdir()
     assert krp(derivatives / "sub-01" / "ses-2", "--bundle", folder, *GIVEN) == 3
     (derivatives / "sub-01" / "ses-2").rmdir()
+    assert krp(derivatives, "--session", "2", "--bundle", folder, *GIVEN) == 3
 
 
 def test_a_person_reads_a_summary(
@@ -256,6 +258,22 @@ def test_the_service_gives_the_same_bytes_for_a_visit(
     assert capsys.readouterr().out.encode() == visit_answer(folder, derivatives) + b"\n"
 
 
+def test_the_service_gives_the_same_bytes_for_several_runs(
+    krp: Run, service: str, folder: Path, derivatives: Path, tmp_path: Path
+) -> None:
+    twice = tmp_path / "twice/sub-01/func"
+    twice.mkdir(parents=True)
+    for path in (derivatives / "sub-01/func").iterdir():
+        for run in (1, 2):
+            shutil.copy(path, twice / path.name.replace("task-rest_", f"task-rest_run-{run}_"))
+    answers = []
+    for where in (("--service", service), ("--bundle", folder)):
+        assert krp(tmp_path / "twice", *where, *GIVEN, "--json", "--out", tmp_path / "answer.json") == 0
+        answers.append((tmp_path / "answer.json").read_bytes())
+    assert answers[0] == answers[1]
+    assert json.loads(answers[0])["quality"].keys() == {"rest", "rest_2"}
+
+
 def test_the_service_gives_the_same_bytes_for_rows_sent_one_by_one(
     krp: Run, folder: Path, table: Path, service: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,3 +319,27 @@ def test_a_registry_address_is_answered_by_whoever_knows_registries(
     monkeypatch.setattr(scorer, "entry_points", lambda group: [])
     assert krp(table, "--model", "models:/ketamine-response@champion") == 2
     assert "--bundle" in capsys.readouterr().err
+
+
+def test_a_report_shows_the_visit_with_its_answer(
+    krp: Run, folder: Path, derivatives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "visit.html"
+    assert krp(derivatives / "sub-01", "--bundle", folder, *GIVEN, "--json", "--report", path) == 0
+    assert capsys.readouterr().out.encode() == visit_answer(folder, derivatives) + b"\n"
+    page = path.read_text(encoding="utf-8")
+    assert "Visit report: sub-01" in page
+    assert json.loads(visit_answer(folder, derivatives))["explanation"]["sentence"] in page
+    assert "Regions on the mean image of rest" in page
+    assert "Synthetic data" not in page
+
+
+def test_a_report_is_refused_where_it_cannot_be_drawn(
+    krp: Run, folder: Path, table: Path, derivatives: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = ["--report", tmp_path / "visit.html"]
+    assert krp(table, "--bundle", folder, *GIVEN, *report) == 2
+    assert "drawn from scans" in capsys.readouterr().err
+    assert krp(derivatives, "--bundle", folder, *GIVEN, "--report", tmp_path / "nowhere" / "visit.html") == 2
+    assert "--report cannot be written" in capsys.readouterr().err
+    assert not (tmp_path / "visit.html").exists()

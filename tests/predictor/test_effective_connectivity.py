@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import signal
 
-from predictor.errors import FeatureError
 from predictor.features.balloon_response import balloon_response
-from predictor.features.effective_connectivity import (
-    fit_effective_connectivity,
-    informative_frequencies,
-    up_to_highest,
-)
+from predictor.features.effective_connectivity import fit_effective_connectivity
+from predictor.features.network_regression import network_regression
 
 REPETITION_TIME_S = 2.0
 STEP_S = REPETITION_TIME_S / 16
@@ -46,7 +43,7 @@ def test_planted_direction_and_sign_are_recovered(rng: np.random.Generator) -> N
     for _ in range(5):
         bold, inputs = simulate(rng, planted)
         fit = fit_effective_connectivity(
-            bold, REPETITION_TIME_S, inputs=inputs, input_mask=np.array([[True], [False], [False]])
+            network_regression(bold, REPETITION_TIME_S, inputs=inputs, input_mask=np.array([[True], [False], [False]]))
         )
         found += fit.connections_hz / 5
     assert found[1, 0] > 0.1
@@ -59,47 +56,74 @@ def test_planted_direction_and_sign_are_recovered(rng: np.random.Generator) -> N
 
 def test_connections_left_out_are_zero_and_cost_evidence_when_they_exist(rng: np.random.Generator) -> None:
     bold, inputs = simulate(rng, np.array([[-0.5, 0.0], [0.4, -0.5]]))
-    full = fit_effective_connectivity(bold, REPETITION_TIME_S, inputs=inputs)
+    full = fit_effective_connectivity(network_regression(bold, REPETITION_TIME_S, inputs=inputs))
     mask = np.array([[True, True], [False, True]])
-    without = fit_effective_connectivity(bold, REPETITION_TIME_S, inputs=inputs, connection_mask=mask)
+    without = fit_effective_connectivity(
+        network_regression(bold, REPETITION_TIME_S, inputs=inputs, connection_mask=mask)
+    )
     assert without.connections_hz[1, 0] == 0
     assert without.variance[1, 0] == 0
     no_help = np.array([[True], [False]])
     strict = {"inputs": inputs, "input_mask": no_help}
-    with_it = fit_effective_connectivity(bold, REPETITION_TIME_S, **strict).log_evidence
-    without_it = fit_effective_connectivity(bold, REPETITION_TIME_S, connection_mask=mask, **strict).log_evidence
+    with_it = fit_effective_connectivity(network_regression(bold, REPETITION_TIME_S, **strict)).log_evidence
+    without_it = fit_effective_connectivity(
+        network_regression(bold, REPETITION_TIME_S, connection_mask=mask, **strict)
+    ).log_evidence
     assert with_it > without_it
     assert full.input_weights.shape == (2, 1)
 
 
 def test_rest_needs_no_inputs(rng: np.random.Generator) -> None:
-    fit = fit_effective_connectivity(rng.standard_normal((200, 3)), REPETITION_TIME_S)
+    fit = fit_effective_connectivity(network_regression(rng.standard_normal((200, 3)), REPETITION_TIME_S))
     assert fit.input_weights.shape == (3, 0)
     assert np.isfinite(fit.connections_hz).all()
     assert fit.variance.min() > 0
 
 
-def test_kept_frequencies_are_symmetric_and_hold_zero(rng: np.random.Generator) -> None:
-    bold = rng.standard_normal((101, 2))
-    kept = informative_frequencies(bold, balloon_response(101 * 16, STEP_S), np.empty((101, 0)), filter_strength=5)
-    assert kept[0].all()
-    assert np.array_equal(kept[1:], kept[:0:-1])
-    # 7 / 32 of the frequencies on either side.
-    assert kept.sum(axis=0).tolist() == [2 * 22 + 1] * 2
+def test_weight_of_an_input_is_in_hertz_whoever_made_the_signals(rng: np.random.Generator) -> None:
+    _, inputs = simulate(rng, np.array([[-0.5]]))
+    # A leaky integrator that the stimulus drives with .6 Hz; one bin of it is a 16th of a volume.
+    state = np.zeros(len(inputs))
+    for step in range(len(state) - 1):
+        state[step + 1] = state[step] + STEP_S * (0.6 * inputs[step, 0] / 16 - 0.5 * state[step])
+    bold = np.convolve(state, balloon_response(len(state), STEP_S))[: len(state) : 16, None]
+    bold = bold + 0.05 * bold.std() * rng.standard_normal(bold.shape)
+    generated = fit_effective_connectivity(
+        network_regression(bold, REPETITION_TIME_S, inputs=inputs, is_model_output=True)
+    )
+    measured = fit_effective_connectivity(network_regression(bold, REPETITION_TIME_S, inputs=inputs))
+    assert generated.input_weights[0, 0] == pytest.approx(0.6, rel=0.5)
+    assert measured.input_weights[0, 0] == pytest.approx(generated.input_weights[0, 0], rel=0.1)
+    assert measured.input_variance[0, 0] == pytest.approx(generated.input_variance[0, 0], rel=0.5)
 
 
-def test_everything_below_the_highest_informative_frequency_is_used() -> None:
-    informative = np.zeros((9, 2), dtype=bool)
-    informative[0] = True
-    informative[[3, 6], 0] = True
-    assert np.flatnonzero(up_to_highest(informative)[:, 0]).tolist() == [0, 1, 2, 3, 6, 7, 8]
-    assert np.flatnonzero(up_to_highest(informative)[:, 1]).tolist() == [0]
+def test_posterior_narrows_with_longer_runs(rng: np.random.Generator) -> None:
+    short, long = (
+        fit_effective_connectivity(network_regression(rng.standard_normal((n, 3)), REPETITION_TIME_S))
+        for n in (100, 400)
+    )
+    assert (long.variance < short.variance).all()
+    assert (long.n_frequencies > 3 * short.n_frequencies).all()
 
 
-def test_gaps_and_inputs_of_another_length_are_named_errors(rng: np.random.Generator) -> None:
-    bold = rng.standard_normal((50, 2))
-    with pytest.raises(FeatureError, match="800 microtime bins"):
-        fit_effective_connectivity(bold, REPETITION_TIME_S, inputs=np.zeros((799, 1)))
-    bold[3, 1] = np.nan
-    with pytest.raises(FeatureError, match="without gaps"):
-        fit_effective_connectivity(bold, REPETITION_TIME_S)
+def test_posterior_standard_deviation_is_the_spread_over_repeated_runs(rng: np.random.Generator) -> None:
+    n_runs, n_bins, lead_bins = 120, 200 * 16, 320
+    planted = np.array([[-0.6, 0.0, 0.2], [0.3, -0.6, 0.0], [0.0, -0.3, -0.6]])
+    shocks = np.sqrt(STEP_S) * rng.standard_normal((lead_bins + n_bins, n_runs, 3))
+    state = np.zeros_like(shocks)
+    for step in range(len(state) - 1):
+        state[step + 1] = state[step] + STEP_S * state[step] @ planted.T + shocks[step]
+    bold = signal.fftconvolve(state, balloon_response(n_bins, STEP_S)[:, None, None], axes=0)[lead_bins::16][:200]
+    bold = bold - bold.mean(axis=0)
+    bold = bold / bold.std(axis=0) + 0.5 * rng.standard_normal(bold.shape)
+    fits = [
+        fit_effective_connectivity(network_regression(run, REPETITION_TIME_S, filter_strength=5))
+        for run in bold.transpose(1, 0, 2)
+    ]
+    spread = np.std([fit.connections_hz for fit in fits], axis=0, ddof=1)
+    posterior = np.sqrt(np.mean([fit.variance for fit in fits], axis=0))
+    is_edge = ~np.eye(3, dtype=bool)
+    assert np.mean(posterior[is_edge] / spread[is_edge]) == pytest.approx(1, abs=0.2)
+    found = np.mean([fit.connections_hz for fit in fits], axis=0)
+    planted_edges = is_edge & (planted != 0)
+    assert (np.sign(found[planted_edges]) == np.sign(planted[planted_edges])).all()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import logging
+import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -112,3 +115,88 @@ def test_contributions_that_do_not_add_up_are_withheld_and_logged(
     with caplog.at_level(logging.ERROR):
         assert explain_or_withhold(dense, person, arm="ketamine") is None
     assert "explanation-not-additive" in caplog.text
+
+
+def judged_person(deviation_bundle: ModelBundle, values: list[float | None], **known: Any) -> PersonInputs:
+    features = dict(zip(deviation_bundle.feature_names, values, strict=True))
+    return person_inputs(features, {"age": 52.0, "sex": "M", "caps5_total_baseline": 50.0, **known}, deviation_bundle)
+
+
+def exact_shapley_values(
+    bundle: ModelBundle, person: PersonInputs, background: Sequence[PersonInputs]
+) -> tuple[float, list[float]]:
+    """Value of the empty coalition and Shapley values of the features, by enumeration of all coalitions.
+
+    A feature brings its value and, where the reference judges it, its own deviation with it.
+    """
+    n_features = len(bundle.definitions)
+    learned = bundle.deviations
+    assert learned is not None
+
+    def output(coalition: tuple[int, ...]) -> float:
+        total = 0.0
+        for other in background:
+            assert other.deviations is not None
+            assert person.deviations is not None
+            values, z = other.values.copy(), other.deviations.z.copy()
+            values[list(coalition)] = person.values[list(coalition)]
+            judged = [place for place, number in enumerate(bundle.source_numbers) if number in coalition]
+            z[judged] = person.deviations.z[judged]
+            values[n_features : bundle.n_features] = learned.features(z[np.newaxis])[0]
+            values[bundle.n_features :] = person.values[bundle.n_features :]
+            total += float(bundle.model.predict(values[np.newaxis])[0, 0])
+        return total / len(background)
+
+    found = []
+    for player in range(n_features):
+        others = [number for number in range(n_features) if number != player]
+        value = 0.0
+        for size in range(n_features):
+            weight = 1 / (n_features * math.comb(n_features - 1, size))
+            for coalition in itertools.combinations(others, size):
+                value += weight * (output((*coalition, player)) - output(coalition))
+        found.append(value)
+    return output(()), found
+
+
+@pytest.mark.parametrize("values", [[1.4, -2.2, 0.3, 1.9, 0.2], [None, -2.2, 1.8, None, 0.2]])
+def test_contributions_through_counts_and_deviations_are_the_exact_shapley_values_of_the_connections(
+    deviating: Any, deviation_bundle: ModelBundle, values: list[float | None]
+) -> None:
+    background = [person_of(deviating[0], deviation_bundle, number) for number in range(len(deviating[0].table))]
+    person = judged_person(deviation_bundle, values)
+    explanation = explain(deviation_bundle, person, arm="ketamine")
+    found = {c.feature: c.contribution for c in explanation.contributions}
+    _, expected = exact_shapley_values(deviation_bundle, person, background)
+    assert [found.get(name, 0.0) for name in deviation_bundle.feature_names] == pytest.approx(expected, abs=1e-9)
+    counted = person.values[deviation_bundle.model.input_names.index("hyperconnected_edges")]
+    assert counted >= 1  # indicators of several connections are in play
+    assert deviation_bundle.model.weights[0, deviation_bundle.model.input_names.index("hyperconnected_edges")] > 1
+
+
+@pytest.mark.parametrize("arm", ["ketamine", "midazolam"])
+def test_contributions_of_what_a_person_brings_add_up_with_deviations_too(
+    deviating: Any, deviation_bundle: ModelBundle, arm: str
+) -> None:
+    brought = {*deviation_bundle.feature_names, *(covariate.name for covariate in deviation_bundle.covariates)}
+    for number in range(25):
+        person = person_of(deviating[0], deviation_bundle, number)
+        explanation = explain(deviation_bundle, person, arm=arm)
+        total = explanation.base_value + sum(c.contribution for c in explanation.contributions)
+        assert total == pytest.approx(explanation.output, abs=1e-9)
+        assert {c.feature for c in explanation.contributions} <= brought
+        assert not {"age", "sex"} & {c.feature for c in explanation.contributions}
+
+
+def test_a_connection_that_acts_through_its_deviation_only_says_how_far_it_deviates(
+    deviation_bundle: ModelBundle,
+) -> None:
+    fourth = deviation_bundle.feature_names[3]
+    assert deviation_bundle.model.weights[:, 3] == pytest.approx(0.0)
+    person = judged_person(deviation_bundle, [0.1, 0.2, 0.3, 1.9, 0.2])
+    found = {c.feature: c for c in explain(deviation_bundle, person, arm="ketamine").contributions}
+    assert person.deviations is not None
+    assert found[fourth].deviation == person.deviations.z[3]
+    assert found[fourth].value == 1.9
+    assert 0 < found[fourth].fold_sign_agreement <= 1
+    assert found[deviation_bundle.feature_names[4]].deviation is None

@@ -14,7 +14,8 @@ from threadpoolctl import threadpool_limits
 
 from predictor.circuit.circuit import Circuit, Edge, Region, load_circuit
 from predictor.features.extraction import extract_features, feature_definitions, session_quality
-from predictor.features.gppi import gppi_matrix, seed_signals
+from predictor.features.feature_catalogue import feature_source
+from predictor.features.gppi import gppi_estimates, seed_signals
 from predictor.features.recipe import Recipe, default_recipe, region_table_recipe
 from predictor.features.region_glm import fit_region_glm
 from predictor.features.task_activation import activation_design
@@ -70,6 +71,27 @@ def events_table() -> bytes:
     return "\n".join(["onset\tduration\ttrial_type", *rows]).encode()
 
 
+CONFLICT_ONSETS = np.arange(6.0, 380.0, 5.0)
+
+
+def conflict_events_table(congruency: NDArray[np.bool_], is_correct: NDArray[np.bool_]) -> bytes:
+    """Trials of one second; congruency and accuracy by trial."""
+    rows = [
+        f"{onset}\t1.0\t{'congruent' if same else 'incongruent'}\t{int(right)}"
+        for onset, same, right in zip(CONFLICT_ONSETS, congruency, is_correct, strict=True)
+    ]
+    return "\n".join(["onset\tduration\ttrial_type\taccuracy", *rows]).encode()
+
+
+def some_conflict_trials() -> bytes:
+    draws = np.random.default_rng(11).random((2, len(CONFLICT_ONSETS)))
+    return conflict_events_table(draws[0] < 0.5, draws[1] < 0.92)
+
+
+def events_of(kind: RunKind) -> bytes | None:
+    return {"rest": None, "faces": events_table(), "conflict": some_conflict_trials()}[kind]
+
+
 def face_conditions() -> tuple[Condition, ...]:
     return tuple(
         Condition(name, ONSETS[start::2], np.full(len(ONSETS[start::2]), 15.0))
@@ -94,7 +116,7 @@ def visit(rng: np.random.Generator, raw_bold: Callable[[int], Floats]) -> Callab
     """Return a maker of visits of the default circuit."""
 
     def make(
-        kinds: tuple[RunKind, ...] = ("rest", "faces"),
+        kinds: tuple[RunKind, ...] = ("rest", "faces", "conflict"),
         *,
         bold: Floats | None = None,
         names: tuple[str, ...] | None = None,
@@ -105,7 +127,7 @@ def visit(rng: np.random.Generator, raw_bold: Callable[[int], Floats]) -> Callab
     ) -> BaselineSession:
         names = names or load_circuit().region_names
         runs = []
-        for kind in kinds:
+        for position, kind in enumerate(kinds):
             signals = raw_bold(len(names)) if bold is None else bold
             runs.append(
                 build_run(
@@ -114,8 +136,9 @@ def visit(rng: np.random.Generator, raw_bold: Callable[[int], Floats]) -> Callab
                     confounds_tsv=motion_table(np.random.default_rng(5), len(signals), moved=moved),
                     confounds_sidecar=None,
                     sidecar=None,
-                    events_tsv=events_table() if kind == "faces" and with_events else None,
+                    events_tsv=events_of(kind) if with_events else None,
                     tasks=load_task_description(),
+                    number=1 + kinds[:position].count(kind),
                 )
             )
         return BaselineSession(tuple(runs))
@@ -136,29 +159,130 @@ def test_a_complete_visit_has_every_feature_of_the_recipe(visit: Callable[..., B
     assert set(vector.missing_reasons) == {None}
     assert vector.recipe_hash == recipe.recipe_hash
     assert vector.input_digest == session.input_digest
+    has_no_error = [
+        d.family for d, error in zip(vector.definitions, vector.standard_errors, strict=True) if not error > 0
+    ]
+    assert set(has_no_error) == {"quality"}
+    assert np.isnan(vector.first_half).all()
 
 
 def test_the_same_visit_gives_the_same_numbers_twice(visit: Callable[..., BaselineSession]) -> None:
     session = visit()
     first, second = (extract_features(session, default_recipe()) for _ in range(2))
     assert np.array_equal(first.values, second.values)
+    assert np.array_equal(first.standard_errors, second.standard_errors, equal_nan=True)
 
 
 def test_the_number_of_threads_changes_no_digit(visit: Callable[..., BaselineSession]) -> None:
     session = visit()
-    with threadpool_limits(limits=1):
-        alone = extract_features(session, default_recipe())
-    with threadpool_limits(limits=2):
-        together = extract_features(session, default_recipe())
-    np.testing.assert_array_equal(alone.values, together.values)
+    vectors = []
+    for n_threads in (1, 2):
+        with threadpool_limits(limits=n_threads):
+            vectors.append(extract_features(session, default_recipe(), halves=True))
+    for numbers in ("values", "standard_errors", "first_half", "second_half"):
+        np.testing.assert_array_equal(*(getattr(vector, numbers) for vector in vectors))
+    assert vectors[0].recipe_hash == vectors[1].recipe_hash
+
+
+def test_asking_for_halves_changes_neither_values_nor_standard_errors(visit: Callable[..., BaselineSession]) -> None:
+    session, recipe = visit(moved=(20, 21, 120)), default_recipe()
+    plain, halved = (extract_features(session, recipe, halves=halves) for halves in (False, True))
+    assert np.array_equal(plain.values, halved.values)
+    assert np.array_equal(plain.standard_errors, halved.standard_errors, equal_nan=True)
+    assert np.isnan(plain.first_half).all()
+
+
+def test_a_half_is_what_a_run_of_its_own_would_give(
+    visit: Callable[..., BaselineSession], raw_bold: Callable[[int], Floats]
+) -> None:
+    bold, names = raw_bold(12), load_circuit().region_names
+    recipe = replace(default_recipe(), confound_strategy="none", minimum_trials_conflict=2)
+    middle_s = N_VOLUMES // 2 * REPETITION_TIME_S
+    events = some_conflict_trials().decode().splitlines()
+    later = [line.split("\t") for line in events[1:] if float(line.split("\t")[0]) >= middle_s]
+    moved = [[str(float(onset) - middle_s), *others] for onset, *others in later]
+    of_half = {"rest": None, "conflict": "\n".join([events[0], *("\t".join(cells) for cells in moved)]).encode()}
+    runs = tuple(
+        build_run(
+            kind,  # type: ignore[arg-type]
+            recording_of(bold[N_VOLUMES // 2 :], names),
+            confounds_tsv=None,
+            confounds_sidecar=None,
+            sidecar=None,
+            events_tsv=table,
+            tasks=load_task_description(),
+        )
+        for kind, table in of_half.items()
+    )
+    alone = extract_features(BaselineSession(runs), recipe)
+    vector = extract_features(visit(("rest", "conflict"), bold=bold), recipe, halves=True)
+    # Rest is cleaned whole and cut afterwards, see test_run_halves.py.
+    is_compared = [feature_source(d) == "conflict" and d.family != "quality" for d in vector.definitions]
+    assert np.isfinite(vector.second_half[is_compared]).all()
+    assert vector.second_half[is_compared] == pytest.approx(alone.values[is_compared], rel=1e-9)
+
+
+def test_halves_of_white_noise_do_not_agree_and_halves_of_a_strong_pair_do(
+    visit: Callable[..., BaselineSession], raw_bold: Callable[[int], Floats]
+) -> None:
+    bold = raw_bold(12)
+    bold[:, 4] = 900 + (bold[:, 0] - bold[:, 0].mean()) + np.random.default_rng(2).standard_normal(N_VOLUMES)
+    first, second = extract_features(visit(("rest",), bold=bold), default_recipe(), halves=True).halves_by_name()
+    strong, weak = "rest_fisher_z__amygdala_L__vmPFC", "rest_fisher_z__amygdala_R__vmPFC"
+    assert min(first[strong], second[strong]) > 1.5
+    assert max(abs(first[weak]), abs(second[weak])) < 0.9
+    assert first["quality_median_temporal_snr__rest"] is None
+    assert first["quality_share_censored__rest"] == 0
+
+
+def test_a_half_too_short_has_no_features_and_takes_nothing_from_the_whole(
+    visit: Callable[..., BaselineSession],
+) -> None:
+    recipe = replace(default_recipe(), minimum_volumes=150)
+    vector = extract_features(visit(("rest",)), recipe, halves=True)
+    edge = vector.names.index("rest_fisher_z__amygdala_L__vmPFC")
+    assert np.isfinite(vector.values[edge])
+    assert np.isnan([vector.first_half[edge], vector.second_half[edge]]).all()
+
+
+def test_runs_of_a_kind_are_weighted_by_what_is_left_of_them(visit: Callable[..., BaselineSession]) -> None:
+    recipe = default_recipe()
+    first, second = visit(("faces",)).runs[0], visit(("faces",), moved=tuple(range(20, 60))).runs[0]
+    parts = [extract_features(BaselineSession((run,)), recipe) for run in (first, second)]
+    together = extract_features(BaselineSession((first, replace(second, number=2))), recipe)
+    weights = np.array([N_VOLUMES, N_VOLUMES - 40]) / (2 * N_VOLUMES - 40)
+    of_faces = [feature_source(d) == "faces" for d in together.definitions]
+    expected = weights @ [part.values for part in parts]
+    assert together.values[of_faces] == pytest.approx(expected[of_faces], rel=1e-9)
+    errors = np.hypot(*(weight * part.standard_errors for weight, part in zip(weights, parts, strict=True)))
+    assert together.standard_errors[of_faces] == pytest.approx(errors[of_faces], rel=1e-9, nan_ok=True)
+
+
+def test_a_second_run_that_cannot_be_used_changes_nothing(visit: Callable[..., BaselineSession]) -> None:
+    good, recipe = visit(("faces",)).runs[0], default_recipe()
+    silent = replace(visit(("faces",), with_events=False).runs[0], number=2)
+    alone, both = (extract_features(BaselineSession(runs), recipe) for runs in ((good,), (good, silent)))
+    task = [d.family in {"activation_faces", "gppi_faces", "rdcm_faces"} for d in both.definitions]
+    assert np.array_equal(alone.values[task], both.values[task])
+    assert np.array_equal(alone.standard_errors[task], both.standard_errors[task])
+    assert np.isfinite(both.values[task]).all()
+
+
+def test_with_no_usable_run_the_first_run_s_reason_is_given(visit: Callable[..., BaselineSession]) -> None:
+    silent = visit(("faces",), with_events=False).runs[0]
+    restless = replace(visit(("faces",), moved=tuple(range(180))).runs[0], number=2)
+    reasons = reasons_by_name(BaselineSession((silent, restless)), default_recipe())
+    assert reasons["gppi_faces__amygdala_L__vmPFC"] == "the faces run has no events table."
 
 
 def test_an_absent_run_makes_its_features_missing_and_leaves_the_others(visit: Callable[..., BaselineSession]) -> None:
     reasons = reasons_by_name(visit(("rest",)), default_recipe())
-    for name, reason in reasons.items():
-        is_of_rest = name.startswith("rest_") or name.endswith("__rest")
-        assert reason == (None if is_of_rest else "no faces run"), name
-    assert set(reasons_by_name(visit(("faces",)), default_recipe()).values()) == {None, "no rest run"}
+    for definition in feature_definitions(default_recipe()):
+        source = feature_source(definition)
+        expected = None if source == "rest" else f"no {source} run"
+        assert reasons[definition.name] == expected, definition.name
+    without_rest = reasons_by_name(visit(("faces", "conflict")), default_recipe())
+    assert set(without_rest.values()) == {None, "no rest run"}
 
 
 def test_an_uncovered_region_takes_only_its_own_features_with_it(
@@ -203,7 +327,7 @@ def test_without_a_control_condition_faces_are_not_compared_with_rest(visit: Cal
     only_faces = tuple(name if name == "faces" else None for name in run.events.condition)
     session = BaselineSession((replace(run, events=replace(run.events, condition=only_faces)),))
     reasons = reasons_by_name(session, default_recipe())
-    task = {reason for name, reason in reasons.items() if name.startswith(("gppi_", "activation_"))}
+    task = {reason for name, reason in reasons.items() if name.startswith(("gppi_", "activation_faces", "rdcm_faces"))}
     assert task == {"the faces run has no events of the condition control."}
 
 
@@ -250,7 +374,7 @@ def test_task_features_are_the_contrasts_of_the_pure_functions(
     grid = MicrotimeGrid(N_VOLUMES, REPETITION_TIME_S)
     drift = cosine_drift(N_VOLUMES, REPETITION_TIME_S, 128.0)
     seeds = seed_signals(percent, face_conditions(), grid, drift=drift)
-    matrix = gppi_matrix(percent, seeds, {"faces": 1.0, "control": -1.0}, drift=drift)
+    matrix = gppi_estimates(percent, seeds, {"faces": 1.0, "control": -1.0}, drift=drift).effect
     names = load_circuit().region_names
     amygdala, prefrontal = names.index("amygdala_L"), names.index("vmPFC")
     there, back = matrix[amygdala, prefrontal], matrix[prefrontal, amygdala]
@@ -288,7 +412,7 @@ def test_an_artefact_in_a_censored_volume_changes_no_task_feature(
         extract_features(visit(("faces",), bold=signals, moved=(80, 81)), default_recipe())
         for signals in (bold, struck)
     )
-    task = [name for name in before.names if name.startswith(("gppi_", "activation_"))]
+    task = [name for name in before.names if name.startswith(("gppi_", "activation_faces", "rdcm_faces"))]
     unlike = [abs(after.by_name()[name] - before.by_name()[name]) for name in task]
     assert max(unlike) < 1e-3
 
@@ -315,6 +439,7 @@ def test_region_tables_follow_the_published_steps(rng: np.random.Generator) -> N
     z_scored = (kept - kept.mean(axis=0)) / kept.std(axis=0)
     measure = ConnectivityMeasure(LedoitWolf(), kind="partial correlation")
     expected = measure.fit_transform([z_scored])[0][np.triu_indices(len(names), k=1)]
+    assert np.isnan(vector.standard_errors).all()  # without a repetition time a block has no length
     assert np.tanh(vector.values) == pytest.approx(expected, abs=1e-6)
     assert vector.names[0] == "rest_partial__GlobSig__region_0"
 

@@ -64,3 +64,35 @@ def test_an_unknown_covariate_or_level_is_an_error(bundle: ModelBundle) -> None:
 @pytest.mark.parametrize("arm", [{}, {"arm": None}, {"arm": "ketamine"}, {"arm": "psilocybin"}])
 def test_the_arm_may_be_anything_since_all_are_answered_for(bundle: ModelBundle, arm: dict[str, Any]) -> None:
     assert len(person_inputs({}, arm, bundle).values) == len(bundle.model.input_names)
+
+
+def test_deviations_of_one_person_are_those_of_the_training_step(deviating: Any, deviation_bundle: ModelBundle) -> None:
+    cohort, step = deviating
+    in_training = step.fit(cohort.table).transform(cohort.table)
+    learned = slice(len(deviation_bundle.definitions), deviation_bundle.n_features)
+    names = list(deviation_bundle.model.input_names[learned])
+    for number, (_, row) in enumerate(cohort.table.head(20).iterrows()):
+        features = {name: None if pd.isna(row[name]) else row[name] for name in cohort.feature_names}
+        covariates = {covariate.name: row[covariate.name] for covariate in cohort.covariates}
+        person = person_inputs(features, covariates, deviation_bundle)
+        expected = in_training.iloc[number][names].to_numpy(dtype=float)
+        assert person.values[learned] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+        assert person.deviations is not None
+        assert person.deviations.pooled == ()
+
+
+def test_what_the_reference_cannot_place_is_pooled_over_and_named(deviation_bundle: ModelBundle) -> None:
+    known = person_inputs(
+        dict.fromkeys(deviation_bundle.feature_names, 0.4), {"age": 40.0, "sex": "F"}, deviation_bundle
+    )
+    other = person_inputs(dict.fromkeys(deviation_bundle.feature_names, 0.4), {"sex": "X"}, deviation_bundle)
+    assert known.deviations is not None
+    assert other.deviations is not None
+    assert known.deviations.pooled == ()
+    assert other.deviations.pooled == ("age", "sex")
+    assert np.isfinite(other.deviations.z).all()
+
+
+def test_a_learned_feature_cannot_be_brought(deviation_bundle: ModelBundle) -> None:
+    with pytest.raises(UnknownFeatureError, match="hypoconnected_edges"):
+        person_inputs({"hypoconnected_edges": 3.0}, {}, deviation_bundle)

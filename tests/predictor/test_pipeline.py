@@ -88,8 +88,26 @@ def test_features_of_a_session_sent_as_a_row_give_the_same_numbers(
     by_row = score_features(
         vector.by_name(), COVARIATES, scan_bundle, recipe_hash=vector.recipe_hash, input_digest=vector.input_digest
     )
-    for field in ("arms", "benefit", "explanation", "provenance", "uncertainty_sources"):
+    for field in ("arms", "benefit", "explanation", "provenance"):
         assert by_row[field] == by_scan[field]
+
+
+def test_standard_errors_of_a_scan_tell_the_share_of_scan_noise_and_ready_features_have_none(
+    scan_bundle: ModelBundle, rng: np.random.Generator
+) -> None:
+    session = session_of(rng)
+    assert scan_bundle.recipe is not None
+    vector = extract_features(session, scan_bundle.recipe)
+    by_scan = score_session(session, COVARIATES, scan_bundle)
+    by_row = score_features(
+        vector.by_name(), COVARIATES, scan_bundle, recipe_hash=vector.recipe_hash, input_digest=vector.input_digest
+    )
+    of_scan = {one["source"]: one["share"] for one in by_scan["uncertainty_sources"]}
+    of_row = {one["source"]: one["share"] for one in by_row["uncertainty_sources"]}
+    assert set(of_row) == {"residual", "model"}
+    assert of_scan["scan_noise"] > 0
+    assert of_scan["residual"] + of_scan["scan_noise"] == pytest.approx(of_row["residual"])
+    assert of_scan["model"] == of_row["model"]
 
 
 def test_a_scan_whose_features_are_missing_is_refused_and_says_why(

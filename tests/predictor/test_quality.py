@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from predictor.scan.quality import QualityReport, QualityThresholds, RunQuality, assess_quality, quality_reasons
+from predictor.scan.quality import (
+    QualityReport,
+    QualityThresholds,
+    RunQuality,
+    assess_quality,
+    judged_quality,
+    quality_reasons,
+)
 from predictor.scan.region_signals import RegionRecording
 from predictor.scan.session import BaselineSession, build_run
 from predictor.scan.task_description import RunKind, load_task_description
@@ -59,7 +66,7 @@ def clean_run() -> RunQuality:
 
 
 def codes(run: RunQuality) -> list[tuple[str, str]]:
-    return [(reason.code, reason.severity) for reason in quality_reasons(run, QualityThresholds())]
+    return [(reason.code, reason.severity) for reason in judged_quality([run]).reasons]
 
 
 def test_numbers_are_those_computed_by_hand() -> None:
@@ -118,6 +125,30 @@ def test_the_regions_that_are_not_covered_are_named() -> None:
 
 def test_a_visit_that_moved_too_much_is_refused() -> None:
     assert report_of([1.2] * 200).is_refused
+
+
+def test_motion_over_several_runs_is_weighted_by_what_is_kept() -> None:
+    first, other = clean_run(), clean_run()
+    second = replace(other, number=2, n_volumes_kept=120, mean_framewise_displacement_mm=0.4)
+    report = QualityReport((first, second), ())
+    assert report.of_kind("rest") == (first, second)
+    assert report.mean_framewise_displacement_mm("rest") == pytest.approx((240 * 0.1 + 120 * 0.4) / 360)
+    assert report.mean_framewise_displacement_mm("faces") is None
+    assert list(report.document()) == ["rest", "rest_2"]
+    lost = replace(first, n_volumes_kept=0, mean_framewise_displacement_mm=2.0)
+    assert QualityReport((lost,), ()).mean_framewise_displacement_mm("rest") == 2.0
+    reasons = quality_reasons(replace(second, mean_framewise_displacement_mm=0.6), QualityThresholds())
+    assert [reason.detail.split(":")[0] for reason in reasons] == ["rest_2"]
+
+
+def test_resting_runs_are_long_enough_together() -> None:
+    first = replace(clean_run(), minutes_kept=2.5)
+    second = replace(first, number=2, minutes_kept=1.6)
+    assert codes(first) == [("too-short", "flag")]
+    assert judged_quality([first, second]).reasons == ()
+    [reason] = judged_quality([replace(first, minutes_kept=0.3), second]).reasons
+    assert (reason.code, reason.severity) == ("too-short", "refuse")
+    assert "1.9 minutes are left after censoring in 2 runs together" in reason.detail
 
 
 def test_the_document_is_json_by_run_without_nan() -> None:

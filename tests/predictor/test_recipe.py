@@ -29,6 +29,14 @@ CHANGES: dict[str, Any] = {
     "bold_scale": "none",
     "minimum_coverage": 0.8,
     "minimum_volumes": 60,
+    "minimum_trials_faces": 3,
+    "minimum_trials_conflict": 6,
+    "hrf": "glover",
+    "hrf_derivatives": 1,
+    "bootstrap_samples": 0,
+    "bootstrap_block_s": 20.0,
+    "rdcm_filter_strength": 5.0,
+    "rdcm_scale": "percent",
 }
 
 
@@ -62,8 +70,12 @@ def test_versions_that_change_numbers_change_the_hash(monkeypatch: pytest.Monkey
     monkeypatch.setattr(recipe_module, "EXTRACTION_VERSION", recipe_module.EXTRACTION_VERSION + 1)
     newer = recipe.recipe_hash
     recipe_module._recipe_hash.cache_clear()
-    monkeypatch.setattr(recipe_module, "version", lambda _: "0.0")
-    assert len({before, newer, recipe.recipe_hash}) == 3
+    hashes = {before, newer}
+    for changed in ("nilearn", "numpy", "scipy", "scikit-learn"):
+        recipe_module._recipe_hash.cache_clear()
+        monkeypatch.setattr(recipe_module, "version", lambda name, c=changed: "0.0" if name == c else "1.0")
+        hashes.add(recipe.recipe_hash)
+    assert len(hashes) == 6
     recipe_module._recipe_hash.cache_clear()
 
 
@@ -93,6 +105,14 @@ def test_the_hash_has_the_form_of_a_digest() -> None:
         ({"minimum_coverage": 1.5}, "minimum_coverage"),
         ({"microtime_onset": 17}, "microtime_onset"),
         ({"minimum_volumes": 0}, "minimum_volumes"),
+        ({"minimum_trials_faces": 0}, "minimum_trials_faces"),
+        ({"minimum_trials_conflict": -1}, "minimum_trials_conflict"),
+        ({"hrf": "fir"}, "unknown haemodynamic response fir"),
+        ({"hrf_derivatives": 3}, "hrf_derivatives"),
+        ({"bootstrap_samples": 5}, "bootstrap_samples"),
+        ({"bootstrap_block_s": 0.0}, "bootstrap_block_s"),
+        ({"rdcm_filter_strength": 0.0}, "rdcm_filter_strength"),
+        ({"rdcm_scale": "none"}, "unknown scale of effective connectivity none"),
         ({"drift_period_s": float("nan")}, "not finite"),
         ({"low_pass_hz": float("inf")}, "not finite"),
     ],
@@ -111,6 +131,10 @@ def test_impossible_recipes_are_named_errors(change: dict[str, Any], message: st
         ("high_pass_hz", "0.01"),
         ("drift_period_s", None),
         ("bold_scale", None),
+        ("hrf", 1),
+        ("hrf_derivatives", True),
+        ("bootstrap_samples", 200.0),
+        ("rdcm_scale", None),
         ("families", "quality"),
     ],
 )
@@ -140,3 +164,8 @@ def test_region_tables_are_neither_filtered_nor_rescaled() -> None:
     assert (recipe.high_pass_hz, recipe.low_pass_hz) == (None, None)
     assert (recipe.bold_scale, recipe.confound_strategy) == ("none", "none")
     assert len(recipe.circuit.edges) == 3
+
+
+def test_tables_of_many_regions_get_no_standard_errors() -> None:
+    assert region_table_recipe([f"r{number}" for number in range(150)]).bootstrap_samples == 200
+    assert region_table_recipe([f"r{number}" for number in range(151)]).bootstrap_samples == 0

@@ -79,3 +79,26 @@ def test_more_regressors_than_volumes_is_a_named_error(rng: np.random.Generator)
     names = tuple(f"spike_{volume}" for volume in range(N_VOLUMES))
     with pytest.raises(FeatureError, match="too few"):
         fit_region_glm(rng.standard_normal((N_VOLUMES, 1)), DesignMatrix(np.eye(N_VOLUMES), names), drift=NO_DRIFT)
+
+
+def test_functional_yields_the_effect_and_its_length_the_standard_error(
+    rng: np.random.Generator, design: DesignMatrix
+) -> None:
+    bold, drift = rng.standard_normal((N_VOLUMES, 2)) + 5, cosine_drift(N_VOLUMES, 2.0, 128.0)
+    model = fit_region_glm(bold, design, drift=drift)
+    weights = design.weights({"faces": 1.0, "control": -1.0})
+    functional, expected = model.functional(weights), model.contrast(weights)
+    assert functional @ bold == pytest.approx(expected.effect, rel=1e-10)
+    deviation = np.sqrt(functional @ functional * model.residual_variance)
+    assert deviation == pytest.approx(expected.standard_error, rel=1e-10)
+    assert functional @ drift == pytest.approx(np.zeros(drift.shape[1]), abs=1e-12)
+
+
+def test_functional_of_a_whitened_fit_acts_on_the_signal_as_it_was_recorded(
+    rng: np.random.Generator, design: DesignMatrix
+) -> None:
+    row = np.where(np.arange(N_VOLUMES) < 6, 0.3 ** np.arange(N_VOLUMES), 0.0)
+    bold, drift = rng.standard_normal((N_VOLUMES, 2)) + 5, cosine_drift(N_VOLUMES, 2.0, 128.0)
+    model = fit_region_glm(bold, design, drift=drift, covariance_row=row)
+    weights = design.weights({"faces": 1.0, "control": -1.0})
+    assert model.functional(weights) @ bold == pytest.approx(model.contrast(weights).effect, rel=1e-8)

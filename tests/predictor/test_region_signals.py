@@ -329,3 +329,41 @@ def test_real_scan_gives_nilearns_means(shared: Path) -> None:
     assert recording.bold.shape == (156, 12)
     assert recording.coverage.min() > 0.9
     assert recording.repetition_time_s == 2.0
+
+
+@pytest.mark.parametrize("dtype", ["i2", "f4", "u1"])
+def test_mean_image_is_the_mean_of_the_volumes_on_the_scans_grid(
+    dtype: str, circuit: Circuit, rng: np.random.Generator
+) -> None:
+    scan = image(plausible_series(rng), dtype=dtype, order=">", scl_slope=0.5, scl_inter=10.0)
+    reader = RegionReader(circuit, keep_mean_image=True)
+    reader.feed(scan.to_bytes())
+    kept = reader.finish().mean_image
+    assert kept is not None
+    expected = nibabel.Nifti1Image.from_bytes(scan.to_bytes())
+    np.testing.assert_allclose(kept.values, expected.get_fdata().mean(axis=3), rtol=1e-6)
+    np.testing.assert_allclose(kept.affine, expected.affine)
+
+
+def test_mean_image_is_kept_only_on_demand_and_changes_nothing_else(
+    tmp_path: Path, circuit: Circuit, rng: np.random.Generator
+) -> None:
+    path = tmp_path / "bold.nii"
+    nibabel.save(image(plausible_series(rng)), path)
+    without, with_image = (read_region_signals(path, circuit, keep_mean_image=wanted) for wanted in (False, True))
+    assert without.mean_image is None
+    for field in ("bold", "coverage", "temporal_snr", "carpet"):
+        np.testing.assert_array_equal(getattr(without, field), getattr(with_image, field))
+    assert without.input_digest == with_image.input_digest
+
+
+def test_a_voxel_without_number_in_one_volume_is_none_in_the_mean_image(
+    circuit: Circuit, rng: np.random.Generator
+) -> None:
+    series = plausible_series(rng)
+    series[3, 4, 5, 2], series[3, 4, 6, 2] = np.nan, np.inf
+    reader = RegionReader(circuit, keep_mean_image=True)
+    reader.feed(image(series).to_bytes())
+    kept = reader.finish().mean_image
+    assert kept is not None
+    assert np.argwhere(np.isnan(kept.values)).tolist() == [[3, 4, 5], [3, 4, 6]]

@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from predictor.errors import MissingColumnError, TableError, TrainingError
 from predictor.model.linear_model import LinearResponseModel
 from predictor.model.outcome_definition import Covariate
+from predictor.model.reliability import standard_error_column
 from predictor.model.response_design import ResponseDesign, covariate_column_names, linear_model_of
 
 ARM = Covariate("arm", "category", ("ketamine", "midazolam"), role="arm")
@@ -193,3 +194,41 @@ def test_true_is_not_taken_for_the_level_1_seen_before(table: pd.DataFrame) -> N
     design = ResponseDesign(covariates=(site,), features=("a",)).fit(table.assign(site=["1", "2"] * 30))
     raw = design.raw_inputs(pd.DataFrame({"a": 1.0, "site": pd.Series([1, True, 1.0, "2"], dtype=object)}))
     assert np.array_equal(raw[:, 1], [1.0, np.nan, 1.0, 0.0], equal_nan=True)
+
+
+def test_an_unweighted_feature_is_an_input_without_influence(table: pd.DataFrame, outcome: NDArray[np.float64]) -> None:
+    pipeline = fitted(table, outcome, LinearRegression(), unweighted=("a",))
+    arrays = linear_model_of(pipeline)
+    assert arrays.input_names[:4] == tuple("abcd")
+    assert list(arrays.is_used[:4]) == [False, True, True, True]
+    assert pipeline.predict(table.assign(a=99.0)) == pytest.approx(pipeline.predict(table), abs=1e-10)
+
+
+def test_a_feature_below_the_floor_of_reliability_is_set_aside_by_the_training_rows(
+    table: pd.DataFrame, outcome: NDArray[np.float64]
+) -> None:
+    spread = {name: float(table[name].std()) for name in "abcd"}
+    shares = {"a": 0.5, "b": 0.95, "c": 0.2}  # of the spread; reliabilities .75, .0975 and .96; d has none
+    errors = {standard_error_column(name): share * spread[name] for name, share in shares.items()}
+    table = table.assign(**errors)
+    pipeline = fitted(table, outcome, LinearRegression(), features=tuple("abcd"), minimum_reliability=0.2)
+    design = pipeline.named_steps["design"]
+    assert design.reliability_ == pytest.approx([0.75, 0.0975, 0.96, np.nan], abs=1e-6, nan_ok=True)
+    assert list(linear_model_of(pipeline).is_used[:4]) == [True, False, True, True]
+    # Those who are only predicted have no say in it.
+    quiet = table.assign(**{standard_error_column("b"): 0.0})
+    assert pipeline.predict(quiet) == pytest.approx(pipeline.predict(table), abs=1e-12)
+
+
+def test_without_a_floor_standard_errors_are_not_looked_at(table: pd.DataFrame) -> None:
+    design = ResponseDesign(features=("a",)).fit(table.assign(**{standard_error_column("a"): 1e9}))
+    assert np.isnan(design.reliability_).all()
+    assert not design.is_set_aside_.any()
+
+
+def test_what_only_the_reference_asks_for_is_no_input(table: pd.DataFrame) -> None:
+    sex = Covariate("sex", "category", ("F", "M"), role="reference")
+    years = Covariate("age", "number", role="reference")
+    design = ResponseDesign(covariates=(sex, years, ARM), features=("a",)).fit(table.assign(sex="F"))
+    assert design.input_names_ == ("a",)
+    assert list(design.get_feature_names_out()) == ["a", "arm=ketamine", "a x arm=ketamine"]

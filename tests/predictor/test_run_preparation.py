@@ -18,6 +18,7 @@ from predictor.features.run_preparation import (
     task_conditions,
     usable_signals,
 )
+from predictor.features.task_design import cosine_drift
 from predictor.scan.cleaning import clean, percent_signal_change
 from predictor.scan.confounds import Confounds
 from predictor.scan.events import EventsTable
@@ -111,10 +112,34 @@ def test_nuisance_regressors_are_scaled_and_constant_ones_dropped(rng: np.random
 
 
 def test_only_events_of_conditions_are_modelled(run) -> None:
-    faces, control = task_conditions(run("faces"))
+    events, (faces, control) = task_conditions(run("faces"))
+    assert len(events.onset_s) == 4
     assert (faces.name, control.name) == ("faces", "control")
     assert faces.onsets_s.tolist() == [10.0, 80.0]
     assert control.durations_s.tolist() == [15.0]
+
+
+@pytest.mark.parametrize("kind", ["rest", "faces"])
+def test_unbroken_signals_keep_every_volume_and_lose_what_is_regressed_out(run, rng: np.random.Generator, kind) -> None:
+    is_censored = np.zeros(120, dtype=bool)
+    is_censored[[7, 8]] = True
+    motion, recipe = rng.standard_normal((120, 3)), default_recipe()
+    made, confounds = run(kind), confounds_of(motion, is_censored)
+    prepare = prepare_rest_run if kind == "rest" else prepare_task_run
+    unbroken = prepare(made, confounds, recipe).unbroken
+    period_s = 1 / 0.008 if kind == "rest" else recipe.drift_period_s
+    spikes = np.eye(120)[:, [7, 8]]
+    removed = np.column_stack([np.ones(120), cosine_drift(120, 2.0, period_s), motion, spikes])
+    signals = percent_signal_change(made.recording).bold
+    expected = signals - removed @ np.linalg.lstsq(removed, signals)[0]
+    assert unbroken.bold == pytest.approx(expected, abs=1e-9)
+    assert unbroken.bold[7:9] == pytest.approx(np.zeros((2, len(NAMES))), abs=1e-12)
+
+
+def test_more_regressors_than_volumes_bear_are_a_named_error(run, rng: np.random.Generator) -> None:
+    confounds = confounds_of(rng.standard_normal((120, 112)), np.zeros(120, dtype=bool))
+    with pytest.raises(FeatureError, match="leave 4 degrees of freedom"):
+        prepare_task_run(run("faces"), confounds, default_recipe())
 
 
 def test_signals_of_a_recipe_without_percent_are_left_as_they_are(run) -> None:

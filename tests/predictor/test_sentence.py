@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -78,3 +79,22 @@ def test_a_model_without_brain_features_says_so(
 def test_another_outcome_is_named_as_it_is(only_features: ModelBundle) -> None:
     pain = replace(only_features, outcome=OutcomeDefinition("pain_sensitivity", "z", "lower"))
     assert sentence(pain, {}).startswith("The expected pain sensitivity is ")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (4.0, r"amPFC and vmPFC lies \d\.\d standard deviations above what is expected of controls"),
+        (-4.0, r"amPFC and vmPFC lies \d\.\d standard deviations below what is expected of controls"),
+        (0.6, "amPFC and vmPFC is about what is expected of controls"),
+    ],
+)
+def test_a_connection_that_acts_by_its_deviation_is_told_against_the_controls(
+    deviation_bundle: ModelBundle, value: float, words: str
+) -> None:
+    names = deviation_bundle.feature_names
+    only = np.zeros_like(deviation_bundle.model.coefficients)
+    only[:, deviation_bundle.model.input_names.index("deviation_rest__amPFC__vmPFC")] = 30.0
+    bundle = replace(deviation_bundle, model=replace(deviation_bundle.model, coefficients=only))
+    found = sentence(bundle, {**dict.fromkeys(names, 0.0), names[3]: value}, {"age": 40.0, "sex": "F"})
+    assert re.search(words, found), found

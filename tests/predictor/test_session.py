@@ -96,6 +96,21 @@ def test_the_side_cars_repetition_time_decides_where_the_run_ends() -> None:
         run_of(recorded=recording(1.79), sidecar=None, events_tsv=events)
 
 
+def test_errors_name_the_run_among_several() -> None:
+    with pytest.raises(RowMismatchError) as caught:
+        build_run(
+            "faces",
+            recording(),
+            confounds_tsv=b"csf\n1\n",
+            confounds_sidecar=None,
+            sidecar=None,
+            events_tsv=None,
+            tasks=load_task_description(),
+            number=2,
+        )
+    assert caught.value.where == "faces_2_confounds"
+
+
 @pytest.mark.parametrize("part", ["confounds_tsv", "confounds_sidecar", "sidecar", "events_tsv"])
 def test_malformed_bytes_of_any_part_are_a_table_error(part: str) -> None:
     with pytest.raises(TableError):
@@ -153,15 +168,16 @@ def test_the_digest_changes_with_every_part() -> None:
     assert all(digest.startswith("sha256:") and len(digest) == 71 for digest in digests)
 
 
-def test_a_session_has_one_run_of_each_kind_in_a_fixed_order() -> None:
-    rest, faces = run_of("rest"), run_of("faces")
-    session = BaselineSession((rest, faces))
-    assert session.run("rest") is rest
-    assert session.run("conflict") is None
-    for wrong in ((), (faces, rest), (rest, rest)):
+def test_a_session_holds_numbered_runs_in_a_fixed_order() -> None:
+    rest, second, faces = run_of("rest"), replace(run_of("rest"), number=2), run_of("faces")
+    session = BaselineSession((rest, second, faces))
+    assert session.of_kind("rest") == (rest, second)
+    assert session.of_kind("conflict") == ()
+    assert [run.name for run in session.runs] == ["rest", "rest_2", "faces"]
+    for wrong in ((), (faces, rest), (rest, rest), (second,), (second, rest), (replace(faces, number=3),)):
         with pytest.raises(SessionError):
             BaselineSession(wrong)
-    assert BaselineSession((rest,)).input_digest != session.input_digest
+    assert BaselineSession((rest, faces)).input_digest != session.input_digest
     assert BaselineSession((replace(rest, kind="faces"),)).input_digest != BaselineSession((rest,)).input_digest
 
 
@@ -191,8 +207,7 @@ def test_a_visit_read_from_files_is_the_run_built_from_bytes(tmp_path: Path, rng
     tasks, circuit = load_task_description(), small_circuit()
     [files] = find_visits(write_visit(tmp_path, rng), bids_dir=None, tasks=tasks, participant_labels=["01"])
     session = read_visit(files, circuit, tasks)
-    run = session.run("rest")
-    assert run is not None
+    [run] = session.of_kind("rest")
     centres = [region.centre_mni_mm for region in circuit.regions]
     # Without a dtype nilearn keeps the image's int16 and cuts the means down to integers.
     masker = NiftiSpheresMasker(centres, radius=8.0, standardize=None, dtype="float64")
@@ -237,8 +252,7 @@ def test_the_real_localizer_is_read_with_all_its_parts(shared: Path, tmp_path: P
     dataset = shared / "data/studyforrest_localizer"
     [files] = find_visits(dataset, bids_dir=None, tasks=tasks, participant_labels=None)
     session = read_visit(files, load_circuit(), tasks)
-    run = session.run("faces")
-    assert run is not None
+    [run] = session.of_kind("faces")
     assert run.n_volumes == 156
     assert run.repetition_time_s == json.loads(files.runs[0].sidecar.read_text())["RepetitionTime"] == 2.0  # type: ignore[union-attr]
     assert run.events is not None

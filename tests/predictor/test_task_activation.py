@@ -7,7 +7,8 @@ import pytest
 from scipy.signal import lfilter
 
 from predictor.errors import FeatureError
-from predictor.features.task_activation import activation_contrast, activation_design
+from predictor.features.hrf import ResponseModel
+from predictor.features.task_activation import activation_contrast, activation_design, activation_estimates
 from predictor.features.task_design import Condition, DesignMatrix, MicrotimeGrid, cosine_drift
 
 GRID = MicrotimeGrid(160, 2.0)
@@ -19,8 +20,8 @@ CONDITIONS = tuple(
 FACES_BEYOND_CONTROL = {"faces": 1.0, "control": -1.0}
 
 
-def noise(rng: np.random.Generator, n_regions: int):
-    return lfilter([1.0], [1.0, -0.4], rng.standard_normal((160, n_regions)), axis=0)
+def noise(rng: np.random.Generator, n_regions: int, coefficient: float = 0.4):
+    return lfilter([1.0], [1.0, -coefficient], rng.standard_normal((260, n_regions)), axis=0)[100:]
 
 
 def test_recovers_planted_responses_in_the_unit_of_the_signal(rng: np.random.Generator) -> None:
@@ -59,3 +60,43 @@ def test_a_condition_that_is_not_modelled_is_a_named_error(rng: np.random.Genera
     design = activation_design(CONDITIONS[:1], GRID)
     with pytest.raises(FeatureError, match="no column control"):
         activation_contrast(noise(rng, 1), design, FACES_BEYOND_CONTROL, drift=DRIFT)
+
+
+@pytest.mark.parametrize("coefficient", [0.2, 0.4, 0.6, 0.8])
+def test_standard_error_matches_the_spread_over_runs_in_fast_and_slow_noise(
+    rng: np.random.Generator, coefficient: float
+) -> None:
+    design, n_runs = activation_design(CONDITIONS, GRID), 160
+    found = activation_estimates(noise(rng, n_runs, coefficient), design, FACES_BEYOND_CONTROL, drift=DRIFT)
+    # 160 runs know their spread to 6 %.
+    assert found.standard_error.mean() == pytest.approx(found.effect.std(ddof=1), rel=0.15)
+    n_false = np.count_nonzero(np.abs(found.effect / found.standard_error) > 1.976)
+    # 8 of 160 expected; 99 % of fair tests have at most 15.
+    assert n_false <= 15
+
+
+def test_estimates_are_the_effects_of_the_contrast(rng: np.random.Generator) -> None:
+    design, bold = activation_design(CONDITIONS, GRID), 3 + noise(rng, 4, 0.2)
+    expected = activation_contrast(bold, design, FACES_BEYOND_CONTROL, drift=DRIFT)
+    found = activation_estimates(bold, design, FACES_BEYOND_CONTROL, drift=DRIFT)
+    assert found.effect == pytest.approx(expected.effect, rel=1e-6)
+    # Where the noise is what the fit supposes, both standard errors say the same.
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=0.15)
+
+
+def test_derivatives_leave_the_contrast_on_the_response_itself(rng: np.random.Generator) -> None:
+    plain = activation_design(CONDITIONS, GRID)
+    wider = activation_design(CONDITIONS, GRID, response=ResponseModel(n_derivatives=2))
+    assert wider.names[:2] == ("faces", "control")
+    assert len(wider.names) == len(plain.names) + 4
+    bold = plain.columns[:, :2] @ np.array([[1.5], [0.5]]) + 0.05 * noise(rng, 1)
+    found = activation_contrast(bold, wider, FACES_BEYOND_CONTROL, drift=DRIFT)
+    assert found.effect[0] == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_confound_that_is_a_condition_is_a_named_error(rng: np.random.Generator) -> None:
+    plain = activation_design(CONDITIONS, GRID)
+    copy = DesignMatrix(2 * plain.columns[:, [0]] - 1, ("global_signal",))
+    design = activation_design(CONDITIONS, GRID, confounds=copy)
+    with pytest.raises(FeatureError, match="cannot be estimated"):
+        activation_contrast(noise(rng, 2), design, FACES_BEYOND_CONTROL, drift=DRIFT)

@@ -8,7 +8,7 @@ from nilearn.glm.first_level import make_first_level_design_matrix
 from pandas import DataFrame
 
 from predictor.errors import FeatureError
-from predictor.features.hrf import canonical_hrf
+from predictor.features.hrf import ResponseModel, canonical_hrf, orthogonal_hrf_basis
 from predictor.features.task_design import (
     PRELUDE_BINS,
     Condition,
@@ -121,3 +121,41 @@ def test_impossible_grids_conditions_and_contrasts_are_named_errors() -> None:
         condition([1.0], [np.nan])
     with pytest.raises(FeatureError, match="no column shapes"):
         DesignMatrix(np.ones((5, 1)), ("faces",)).weights({"faces": 1.0, "shapes": -1.0})
+
+
+def test_derivatives_follow_the_conditions_under_their_names() -> None:
+    conditions = (condition([10.0], [4.0]), condition([60.0], [4.0], name="control"))
+    plain = condition_regressors(conditions, GRID)
+    both = condition_regressors(conditions, GRID, response=ResponseModel(n_derivatives=2))
+    assert both.names == (
+        "faces",
+        "control",
+        "faces_time_derivative",
+        "control_time_derivative",
+        "faces_dispersion_derivative",
+        "control_dispersion_derivative",
+    )
+    assert both.columns[:, :2] == pytest.approx(plain.columns, abs=1e-12)
+    shown = stimulus(conditions[1], GRID)
+    kernel = orthogonal_hrf_basis(GRID.step_s)[:, 1]
+    expected = np.convolve(shown, kernel)[GRID.sampled_bins + PRELUDE_BINS]
+    assert both.columns[:, 3] == pytest.approx(expected, abs=1e-10)
+
+
+def test_a_time_derivative_takes_up_a_late_response() -> None:
+    early, late = (condition_regressors((condition([onset], [4.0]),), GRID).columns[:, 0] for onset in (10.0, 10.5))
+    basis = condition_regressors((condition([10.0], [4.0]),), GRID, response=ResponseModel(n_derivatives=1)).columns
+    left = [late - columns @ np.linalg.lstsq(columns, late)[0] for columns in (early[:, None], basis)]
+    assert np.linalg.norm(left[1]) < 0.2 * np.linalg.norm(left[0])
+
+
+def test_the_shape_of_the_response_reaches_the_design() -> None:
+    regressors = [
+        condition_regressors((condition([10.0], [1.0]),), GRID, response=ResponseModel(shape)).columns[:, 0]
+        for shape in ("spm", "glover")
+    ]
+    assert np.abs(regressors[0] - regressors[1]).max() > 0.1 * regressors[0].max()
+    impulse = np.zeros(GRID.n_bins)
+    impulse[0] = 1.0
+    kernel = canonical_hrf(GRID.step_s, shape="glover")
+    assert convolve_hrf(impulse, GRID, shape="glover")[: kernel.size] == pytest.approx(kernel, abs=1e-12)

@@ -105,17 +105,57 @@ def test_unknown_tasks_are_listed_with_the_way_to_name_them(tmp_path: Path) -> N
     assert "--tasks" in caught.value.remedy
 
 
-def test_of_several_runs_the_first_is_taken_and_noted(tmp_path: Path) -> None:
+def test_all_runs_of_a_task_are_found_in_their_order_with_their_own_tables(tmp_path: Path) -> None:
+    raw = tree(tmp_path / "raw", *[f"sub-01_task-faces_run-{run}_events.tsv" for run in (2, 10)])
     tree(
         tmp_path,
+        f"sub-01_task-rest_{MNI}_desc-preproc_bold.nii.gz",
         *[f"sub-01_task-faces_run-{run}_{MNI}_desc-preproc_bold.nii.gz" for run in (10, 2)],
         *[f"sub-01_task-faces_run-{run}_desc-confounds_timeseries.tsv" for run in (10, 2)],
     )
+    rest, second, tenth = visits_of(tmp_path, raw)[0].runs
+    assert [run.name for run in (rest, second, tenth)] == ["rest", "faces", "faces_2"]
+    for run, label in ((second, "run-2_"), (tenth, "run-10_")):
+        assert run.confounds is not None
+        assert run.events is not None
+        assert all(label in path.name for path in (run.scan, run.confounds, run.events))
+        assert run.notes == ()
+
+
+def test_directions_and_sequences_are_runs_of_their_own(tmp_path: Path) -> None:
+    names = [f"task-rest_acq-{acq}_dir-{way}" for acq in ("mb", "seq") for way in ("AP", "PA")]
+    tree(tmp_path, *[f"sub-01_{name}_{MNI}_res-2_desc-preproc_bold.nii.gz" for name in names])
+    assert [name in run.scan.name for name, run in zip(names, visits_of(tmp_path)[0].runs, strict=True)] == [True] * 4
+
+
+def test_each_run_is_taken_once_in_its_best_image(tmp_path: Path) -> None:
+    spaces = ("space-MNI152NLin6Asym_res-1", f"{MNI}_res-1", f"{MNI}_res-2", "space-T1w")
+    tree(
+        tmp_path,
+        *[f"sub-01_task-rest_run-{run}_{space}_desc-preproc_bold.nii.gz" for run in (1, 2) for space in spaces],
+        "sub-01_task-rest_run-3_space-MNI152NLin6Asym_desc-preproc_bold.nii.gz",
+    )
+    scans = [run.scan.name for run in visits_of(tmp_path)[0].runs]
+    assert [name.split("_space-")[1].removesuffix("_desc-preproc_bold.nii.gz") for name in scans] == [
+        "MNI152NLin2009cAsym_res-1",
+        "MNI152NLin2009cAsym_res-1",
+        "MNI152NLin6Asym",
+    ]
+
+
+def test_another_version_of_a_run_does_not_count_twice(tmp_path: Path) -> None:
+    tree(tmp_path, *[f"sub-01_task-rest_rec-{rec}_{MNI}_desc-preproc_bold.nii.gz" for rec in ("dis2d", "norm")])
     [run] = visits_of(tmp_path)[0].runs
-    assert "run-2_" in run.scan.name
-    assert run.confounds is not None
-    assert "run-2_" in run.confounds.name
-    assert run.notes == ("2 faces runs were found; task-faces_run-2 is used",)
+    assert "rec-dis2d" in run.scan.name
+    assert run.notes == ("2 versions of this run were found; the first is used",)
+
+
+def test_of_several_tasks_of_a_kind_the_preferred_one_is_taken_and_noted(tmp_path: Path) -> None:
+    tasks = ("hariri", "faces")
+    tree(tmp_path, *[f"sub-01_task-{task}_{MNI}_desc-preproc_bold.nii.gz" for task in tasks])
+    [run] = visits_of(tmp_path)[0].runs
+    assert "task-faces" in run.scan.name
+    assert run.notes == ("the task hariri was found too and is not used",)
 
 
 def test_one_bad_visit_does_not_stop_the_others(tmp_path: Path) -> None:

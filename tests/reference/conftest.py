@@ -73,6 +73,16 @@ def spm_case(request: pytest.FixtureRequest) -> Callable[[str], SpmCase]:
 
 
 @pytest.fixture
+def shared_case(shared: Path) -> Callable[[str], SpmCase]:
+    """Return a case with all of its files; the project holds only those that every run of the tests needs."""
+
+    def find(name: str) -> SpmCase:
+        return SpmCase(shared / "reference" / name)
+
+    return find
+
+
+@pytest.fixture
 def share_of_largest() -> Callable[[ArrayLike, ArrayLike], float]:
     """Return a measure of disagreement: largest difference over largest reference value."""
 

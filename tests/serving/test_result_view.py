@@ -14,6 +14,7 @@ from serving.envelope import put_in_envelope
 from serving.model_store import LoadedModel, ModelStore
 from serving.web.recent_results import Result
 from serving.web.result_view import result_view
+from serving.web.templating import standalone_page
 
 Features = dict[str, float | None]
 
@@ -39,3 +40,22 @@ def test_the_benefit_is_that_of_the_treatment_over_the_control_whatever_their_na
 def test_without_an_explanation_the_sentence_is_about_the_treatment(result: Result) -> None:
     withheld = replace(result, answer={**result.answer, "explanation": None})
     assert "under verum" in result_view(withheld, minutes_kept=60).sentence
+
+
+def test_the_page_tells_hypo_and_hyperconnectivity_only_where_there_are_controls(result: Result) -> None:
+    assert result_view(result, minutes_kept=60).deviations is None
+    edge = {"feature": "rest_fisher_z__amygdala_L__<b>", "z": -2.5, "standard_error": 0.3}
+    block = {
+        "edges": [edge],
+        "hypoconnected_edges": 1,
+        "hyperconnected_edges": 0,
+        "mean": -2.5,
+        "n_edges": 1,
+        "threshold": 1.96,
+        "reference": {"n_people": 40, "expected_given": [], "pooled_over": []},
+    }
+    view = result_view(replace(result, answer={**result.answer, "deviations": block}), minutes_kept=60)
+    page = standalone_page("result.html", {"view": view})
+    assert "1 is weaker than expected of controls (hypoconnected)" in page
+    assert "−2.50" in page
+    assert "<b>" not in page

@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,41 @@ def test_one_run_is_enough_and_the_other_is_named_as_missing(send: Send, visit: 
     (missing,) = [reason["detail"] for reason in answer["reasons"] if reason["code"].startswith("missing-features")]
     assert "rest" in missing
     assert answer["quality"].keys() == {"faces"}
+
+
+def test_several_runs_of_a_kind_are_answered_as_from_the_files(
+    send: Send, visit: Parts, sample_visit_dir: Path, bundle: ModelBundle
+) -> None:
+    recipe = recipe_of(bundle)
+    raw = sample_visit_dir.parents[2]
+    (files,) = find_visits(sample_visit_dir.parent, bids_dir=raw, tasks=recipe.tasks, participant_labels=["01"])
+    rest, *others = files.runs
+    twice = replace(files, runs=(rest, replace(rest, number=2), *others))
+    expected = answer_bytes(score_session(read_visit(twice, recipe.circuit, recipe.tasks), COVARIATES, bundle))
+    second = {name.replace("rest", "rest_2"): part for name, part in visit.items() if name.startswith("rest")}
+    reply = send({**second, **visit}, covariates=json.dumps(COVARIATES))
+    assert answer_in(reply) == expected
+    assert json.loads(expected)["quality"].keys() >= {"rest", "rest_2"}
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (("rest_2",), "part-missing"),
+        (("rest", "rest_3"), "part-missing"),
+        (("rest", "rest_2_confounds"), "part-missing"),
+        (("rest", "rest_21"), "part-unknown"),
+        (("rest", "rest_1"), "part-unknown"),
+        (("rest", "rest_0"), "part-unknown"),
+        (("rest", "rest_02"), "part-unknown"),
+        (("rest", "rest_2_events"), "part-unknown"),
+        (("rest", "rest_2_", "rest__2"), "part-unknown"),
+        (("rest", "rest_²"), "part-unknown"),
+    ],
+)
+def test_runs_are_numbered_without_gaps(names: tuple[str, ...], code: str, send: Send, visit: Parts) -> None:
+    reply = send({name: visit["rest_confounds" if name.endswith("confounds") else "rest"] for name in names})
+    assert problem(reply)["code"] == code
 
 
 def test_an_uncompressed_scan_gives_the_same_numbers(send: Send, visit: Parts) -> None:

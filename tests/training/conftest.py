@@ -57,6 +57,7 @@ def make_table(*, effect: float = 14.0, seed: int = 7) -> TrainingTable:
         recipe_hashes=pd.Series("sha256:" + "a" * 64, index=people),
         quality=pd.DataFrame(index=people),
         digest="sha256:" + "b" * 64,
+        standard_errors=pd.DataFrame(np.nan, index=values.index, columns=values.columns),
     )
     return TrainingTable(
         inputs=pd.concat([values, known], axis=1),

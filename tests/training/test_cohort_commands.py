@@ -33,11 +33,12 @@ def test_group_level_writes_one_table_of_everyone(small_trial: Path, tmp_path: P
     recipe = default_recipe()
     visit = find_visits(small_trial, bids_dir=None, tasks=recipe.tasks, participant_labels=["002"])[0]
     vector = extract_features(read_visit(visit, recipe.circuit, recipe.tasks), recipe)
-    assert np.array_equal(table.loc["sub-002", list(vector.names)].to_numpy(float), vector.values)
+    assert np.array_equal(table.loc["sub-002", list(vector.names)].to_numpy(float), vector.values, equal_nan=True)
     assert table.loc["sub-002", "recipe_hash"] == recipe.recipe_hash
     assert table.loc["sub-002", "input_digest"] == vector.input_digest
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
         "features.tsv", "features.json", "recipe.json", "quality.tsv", "dataset_description.json",
+        "standard_errors.tsv", "reliability.tsv", "reliability.json",
     }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from predictor.errors import ConfigError
-from training.config import ExperimentConfig, read_experiment
+from training.config import ExperimentConfig, ReferenceConfig, read_experiment
 
 MINIMAL = """
 name = "trial"
@@ -27,7 +27,7 @@ def read(folder: Path, text: str, *overrides: str) -> ExperimentConfig:
 
 
 def test_the_shipped_experiments_can_be_read(project: Path) -> None:
-    for name in ("baseline_prediction.toml", "rpn_bochum.toml"):
+    for name in ("baseline_prediction.toml", "deviation_prediction.toml", "rpn_bochum.toml"):
         assert read_experiment(project / "experiments" / name).model.primary == "elastic_net"
 
 
@@ -36,6 +36,8 @@ def test_a_minimal_file_gets_the_defaults(tmp_path: Path) -> None:
     assert config.model.primary == "elastic_net"
     assert config.validation.scheme == "repeated_kfold"
     assert config.cohort.include == {"group": "patient"}
+    assert config.reference is None
+    assert read(tmp_path, MINIMAL + "[reference]\n").reference == ReferenceConfig(include={"group": "control"})
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,19 @@ def test_a_minimal_file_gets_the_defaults(tmp_path: Path) -> None:
         (('name = "caps5_percent_improvement"', 'column = "pain"'), "unit"),
         (('name = "caps5_percent_improvement"', 'column = "pain"\nname = "x"'), "not both"),
         (("[tracking]", "cohort = 3\n[tracking]"), "cohort"),
+        (("[outcome]", "reference = 3\n[outcome]"), "reference"),
+        (("[tracking]", "[reference]\nincluded = {}\n[tracking]"), "included"),
+        (("[tracking]", "[reference]\ninclude = {}\n[tracking]"), "at least one column"),
+        (("[tracking]", '[reference]\ncovariates = ["age", "age"]\n[tracking]'), "every column once"),
+        (("[tracking]", "[reference]\nthreshold = 0\n[tracking]"), "threshold"),
+        (("[tracking]", "[features]\nminimum_reliability = 1.0\n[tracking]"), "minimum_reliability"),
+        (
+            (
+                'name = "caps5_percent_improvement"',
+                'column = "pain"\nunit = "z"\n[reference]\ncovariates = ["pain"]',
+            ),
+            "nothing can be judged by it",
+        ),
         (("[cohort]", "[cohort"), "TOML"),
         (('name = "trial"', 'name = ""'), "name"),
         (('name = "trial"', 'name = "../../elsewhere"'), "name"),

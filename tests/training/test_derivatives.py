@@ -53,6 +53,14 @@ def test_of_several_sessions_the_baseline_is_taken(sessions: list[str], small_tr
     assert visit.session_id in ("ses-baseline", "ses-pre", "ses-01")
 
 
+def test_the_session_asked_for_is_taken(small_trial: Path, tmp_path: Path) -> None:
+    folder = _with_sessions(small_trial, tmp_path, ["ses-baseline", "ses-post"])
+    (visit,) = find_derivatives_visits(folder, tasks=TASKS, session_label="post")
+    assert visit.session_id == "ses-post"
+    with pytest.raises(SessionError, match="ses-baseline, ses-post"):
+        find_derivatives_visits(folder, tasks=TASKS, session_label="week2")
+
+
 def test_sessions_without_a_baseline_are_not_guessed(small_trial: Path, tmp_path: Path) -> None:
     (visit,) = find_derivatives_visits(_with_sessions(small_trial, tmp_path, ["ses-a", "ses-b"]), tasks=TASKS)
     with pytest.raises(SessionError, match="ses-a, ses-b"):

@@ -22,14 +22,9 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, region_table_recipe
 from predictor.scan.region_signals import RegionRecording
 from predictor.scan.session import BaselineSession, build_run
-from training.feature_table import (
-    FeatureTable,
-    extract_cohort,
-    gather_table,
-    read_feature_table,
-    result_path,
-)
+from training.feature_table import FeatureTable, extract_cohort, gather_table, read_feature_table
 from training.output_files import write_atomically
+from training.visit_result import result_path
 
 REGIONS = ("amygdala_L", "amygdala_R", "vmPFC", "dACC")
 RECIPE = region_table_recipe(REGIONS)
@@ -42,6 +37,7 @@ class _Visit:
     participant_id: str
     seed: int
     session_id: str | None = None
+    repetition_time_s: float | None = None
     input_files: tuple[Path, ...] = ()
 
     def read(self, recipe: Recipe) -> BaselineSession:
@@ -50,7 +46,14 @@ class _Visit:
         bold = 100 + np.random.default_rng(self.seed).standard_normal((80, 4))
         unknown = np.full(4, np.nan)
         recording = RegionRecording(
-            REGIONS, bold, unknown, unknown, np.empty((80, 0), np.float32), None, "table", f"sha256:{self.seed}"
+            REGIONS,
+            bold,
+            unknown,
+            unknown,
+            np.empty((80, 0), np.float32),
+            self.repetition_time_s,
+            "table",
+            f"sha256:{self.seed}",
         )
         run = build_run(
             "rest", recording, confounds_tsv=None, confounds_sidecar=None, sidecar=None, events_tsv=None,
@@ -75,6 +78,70 @@ def test_gathered_floats_are_exactly_the_extracted_ones(tmp_path: Path) -> None:
     assert list(table.quality.index) == list(table.values.index)
 
 
+def test_standard_errors_and_halves_stand_beside_the_values(tmp_path: Path) -> None:
+    timed = replace(RECIPE, bootstrap_samples=50)
+    visits = [replace(visit, repetition_time_s=2.0) for visit in VISITS]
+    extract_cohort(visits, timed, tmp_path, n_jobs=1)
+    table = gather_table(tmp_path)
+    for visit in visits:
+        vector = extract_features(visit.read(timed), timed, halves=True)
+        assert np.array_equal(table.standard_errors.loc[visit.participant_id].to_numpy(), vector.standard_errors)
+        document = json.loads(result_path(tmp_path, visit.participant_id).read_text())
+        assert document["first_half"] == vector.halves_by_name()[0]
+        assert document["standard_errors"] == vector.standard_errors_by_name()
+    assert (table.standard_errors.to_numpy() > 0).all()
+    header, errors_header = (
+        (tmp_path / name).read_text().splitlines()[0] for name in ("features.tsv", "standard_errors.tsv")
+    )
+    assert header == errors_header
+    reliability = pd.read_csv(tmp_path / "reliability.tsv", sep="\t")
+    assert reliability["feature"].tolist() == list(table.values)
+    assert set(json.loads((tmp_path / "reliability.json").read_text())) == set(reliability)
+    sidecar = json.loads((tmp_path / "features.json").read_text())
+    edge = sidecar["rest_partial__amygdala_L__vmPFC"]
+    assert (edge["Source"], edge["Units"]) == ("rest", "fisher_z")
+    assert "bootstrap" in edge["StandardError"]
+    assert set(header.split("\t")) == set(sidecar)
+
+
+def test_a_table_without_standard_errors_has_unknown_ones(tmp_path: Path) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    with_file = gather_table(tmp_path)
+    (tmp_path / "standard_errors.tsv").unlink()
+    without = read_feature_table(tmp_path)
+    assert without.standard_errors.isna().all().all()
+    assert without.standard_errors.shape == without.values.shape
+    assert without.digest != with_file.digest
+
+
+def test_standard_errors_of_other_people_are_refused(tmp_path: Path) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    gather_table(tmp_path)
+    path = tmp_path / "standard_errors.tsv"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(TableError) as caught:
+        read_feature_table(tmp_path)
+    assert caught.value.where == "standard_errors.tsv"
+
+
+def test_results_and_recipes_of_an_older_version_are_made_anew_and_not_crashed_on(tmp_path: Path) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    for visit in VISITS:
+        path = result_path(tmp_path, visit.participant_id)
+        document = json.loads(path.read_text())
+        for key in ("standard_errors", "first_half", "second_half", "designs"):
+            del document[key]
+        path.write_text(json.dumps(document))
+    recipe = json.loads((tmp_path / "recipe.json").read_text())
+    del recipe["bootstrap_samples"]
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(TableError, match="bootstrap_samples") as caught:
+        gather_table(tmp_path)
+    assert "krp extract" in caught.value.remedy
+    assert len(extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1).extracted) == len(VISITS)
+    assert len(gather_table(tmp_path).values) == len(VISITS)
+
+
 def test_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
     for n_jobs in (1, 2):
         extract_cohort(VISITS, RECIPE, tmp_path / str(n_jobs), n_jobs=n_jobs)
@@ -84,7 +151,7 @@ def test_number_of_processes_changes_no_byte(tmp_path: Path) -> None:
         for n_jobs in ("1", "2")
     )
     assert one == two
-    assert len(one) == 4 + 5
+    assert len(one) == 4 + 8
 
 
 def test_what_is_done_is_skipped_unless_recipe_or_wish_say_otherwise(tmp_path: Path) -> None:
@@ -182,7 +249,7 @@ def test_table_of_someone_twice_cannot_be_built() -> None:
     definition = FeatureDefinition("x", "", "ready", "ready", "", "")
     values, hashes = pd.DataFrame({"x": [1.0, 2.0]}, index=index), pd.Series(None, index=index, dtype=object)
     with pytest.raises(DuplicateParticipantError):
-        FeatureTable(values, (definition,), None, hashes, pd.DataFrame(index=index), "sha256:0")
+        FeatureTable(values, (definition,), None, hashes, pd.DataFrame(index=index), "sha256:0", values)
 
 
 def test_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_halves_are_those_of_the_cleaned_run(small_trial: Path) -> None:
     recipe = default_recipe()
     visit = find_visits(small_trial, bids_dir=None, tasks=recipe.tasks, participant_labels=["001"])[0]
     session = read_visit(visit, CIRCUIT, recipe.tasks)
-    run = session.run("rest")
+    run = session.of_kind("rest")[0]
     assert run is not None
     confounds = select_confounds(run.confounds, "motion24_wm_csf", censor_framewise_displacement_mm=0.5)
     cleaned = clean(percent_signal_change(run.recording), confounds, high_pass_hz=0.008, low_pass_hz=0.1)

@@ -9,12 +9,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from predictor.errors import MissingColumnError, SessionError, TableError, ValueOutOfRangeError
+from predictor.features.feature_catalogue import STANDARD_ERROR_METHODS, feature_source
 from predictor.features.feature_vector import FeatureDefinition
 from predictor.scan.tsv_table import MISSING_CELLS
 from training.cohort.participants import PARTICIPANT_ID, check_participants, read_table_bytes
@@ -128,15 +130,23 @@ def definitions_of(names: Sequence[str], sidecar: Mapping[str, object]) -> tuple
     return tuple(_definition(name, sidecar.get(name)) for name in names)
 
 
-def definitions_document(definitions: Sequence[FeatureDefinition]) -> dict[str, dict[str, str]]:
-    """Return features.json: BIDS' words for name and unit, ours for the rest."""
-    return {
+def definitions_document(definitions: Sequence[FeatureDefinition]) -> dict[str, dict[str, Any]]:
+    """Return features.json: BIDS' words for name, unit and levels, ours for the rest; the table's other columns too."""
+    sources: dict[str, dict[str, Any]] = {
+        PARTICIPANT_ID: {"Description": "person"},
+        RECIPE_HASH: {"Description": "what was computed and how; the recipe itself stands in recipe.json"},
+        INPUT_DIGEST: {"Description": "the bytes that the features were computed from"},
+    }
+    return sources | {
         definition.name: {
             "Description": definition.description,
             "Units": definition.unit,
+            "Levels": {"n/a": "missing; missing_reasons in the participant's file says why"},
+            "Source": feature_source(definition),
             "Family": definition.family,
             "Kind": definition.kind,
             "Circuit": definition.circuit,
+            "StandardError": STANDARD_ERROR_METHODS.get(definition.family, "none"),
         }
         for definition in definitions
     }

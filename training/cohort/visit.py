@@ -24,5 +24,8 @@ class CohortVisit(Protocol):
     def input_files(self) -> tuple[Path, ...]:
         """Files that `read` opens; a result older than one of them is out of date."""
 
-    def read(self, recipe: Recipe) -> BaselineSession:
-        """Read the signals that the recipe needs; raises PredictorError if they cannot be used."""
+    def read(self, recipe: Recipe, *, keep_mean_image: bool = False) -> BaselineSession:
+        """Read the signals that the recipe needs; raises PredictorError if they cannot be used.
+
+        Mean images are kept for reports, where there are images at all.
+        """

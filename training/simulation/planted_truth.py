@@ -49,9 +49,10 @@ def half_run_edges(session: BaselineSession, recipe: Recipe) -> FloatArray:
         NaN if the run cannot be cleaned.
     """
     edges = planted_edges(recipe.circuit)
-    run = session.run("rest")
-    if run is None:
+    runs = session.of_kind("rest")
+    if not runs:
         return np.full((2, len(edges)), np.nan)
+    run = runs[0]
     confounds = select_confounds(
         run.confounds,
         recipe.confound_strategy,

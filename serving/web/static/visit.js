@@ -12,6 +12,7 @@ const progressBar = document.getElementById("progress");
 const statusLine = document.getElementById("status");
 const problemBox = document.getElementById("problem");
 
+const MOST_RUNS = 20;
 const HEADER_BYTES = 348;
 const NIFTI_MNI = 4;
 const REAL_TYPES = new Set([2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280]);
@@ -52,17 +53,70 @@ function put(input, file) {
   input.files = transfer.files;
 }
 
+// What tells one acquisition of a task from another; "run-01" and "run-1" are the same.
+function acquisitionOf(name) {
+  const run = entity(name, "run");
+  const others = ["acq", "ce", "dir"].map((key) => entity(name, key) || "");
+  return JSON.stringify([run === null ? 0 : Number(run), ...others]);
+}
+
+function inOrder(one, other) {
+  const [first, second] = [JSON.parse(one), JSON.parse(other)];
+  const at = first.findIndex((value, index) => value !== second[index]);
+  return at < 0 ? 0 : first[at] < second[at] ? -1 : 1;
+}
+
+function fieldsetsOf(kind) {
+  return [...form.querySelectorAll(`[data-run="${kind}"]`)];
+}
+
+// Makes room for one more run of a kind: rest_2, rest_3, ...
+function addRun(kind) {
+  const fieldsets = fieldsetsOf(kind);
+  const number = fieldsets.length + 1;
+  const copy = fieldsets[0].cloneNode(true);
+  copy.querySelector("legend").textContent += ` ${number}`;
+  copy.querySelector(".checks").replaceChildren();
+  for (const input of copy.querySelectorAll("input")) {
+    const label = copy.querySelector(`label[for="${input.id}"]`);
+    input.value = "";
+    input.id = input.name = input.name.replace(kind, `${kind}_${number}`);
+    if (label) label.htmlFor = input.id;
+  }
+  fieldsets.at(-1).after(copy);
+  return copy;
+}
+
+// A scan gets its own run; a table goes where the scan of its run is.
+function fieldsetFor(kind, name, isScan) {
+  const fieldsets = fieldsetsOf(kind);
+  const acquisition = acquisitionOf(name);
+  const own = fieldsets.find((fieldset) => fieldset.dataset.acquisition === acquisition);
+  if (own || !fieldsets.length) return own;
+  if (!isScan) return fieldsets.length === 1 ? fieldsets[0] : null;
+  const free = fieldsets.find((fieldset) => fieldset.dataset.acquisition === undefined);
+  if (!free && fieldsets.length >= MOST_RUNS) return null;
+  const chosen = free || addRun(kind);
+  chosen.dataset.acquisition = acquisition;
+  return chosen;
+}
+
 async function place(files) {
   let placed = 0;
-  const runs = new Set();
-  for (const file of files) {
+  const taken = new Set();
+  const scansFirst = [...files].sort((one, other) => {
+    const [isScan, isOther] = [one, other].map((file) => partOf(file.name) === "scan");
+    if (isScan !== isOther) return isScan ? -1 : 1;
+    return isScan ? inOrder(acquisitionOf(one.name), acquisitionOf(other.name)) : 0;
+  });
+  for (const file of scansFirst) {
     const kind = runOf(file.name);
     const part = partOf(file.name);
-    const input = kind && part && form.querySelector(`[data-run="${kind}"] [data-part="${part}"]`);
+    const input = kind && part && fieldsetFor(kind, file.name, part === "scan")?.querySelector(`[data-part="${part}"]`);
     if (!input) continue;
-    const isFirst = !runs.has(`${kind} ${part}`);
+    const isFirst = !taken.has(input);
     if (isFirst || part !== "scan" || isBetterScan(file.name, input.files[0].name)) put(input, file);
-    runs.add(`${kind} ${part}`);
+    taken.add(input);
     placed += 1;
   }
   const rest = files.length - placed;

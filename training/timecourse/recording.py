@@ -1,0 +1,129 @@
+"""One person's resting runs in, Fisher z per window and pair out; or the reason why a cell is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+
+from predictor import console
+from predictor.errors import ConfigError, FeatureError, PredictorError
+from predictor.features.dynamic_connectivity import MINIMUM_VOLUMES, windowed_fisher_z
+from predictor.features.recipe import Recipe
+from predictor.features.run_preparation import RestRun, prepare_rest_run, run_confounds
+from predictor.scan.session import BaselineSession, Run
+from training.cohort.visit import CohortVisit
+from training.feature_table import FailedVisit
+from training.timecourse.window_plan import SECONDS_PER_MINUTE, WindowPlan
+
+SIDECAR_REMEDY = "Write a side-car (same name, .json) with RepetitionTime in seconds, or use scans."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonWindows:
+    """Connectivity of one person, window by window."""
+
+    participant_id: str
+    fisher_z: NDArray[np.float64]  # (n_windows, n_edges); NaN where missing
+    n_volumes: NDArray[np.int64]  # (n_windows,), kept volumes
+    missing: Mapping[tuple[int, int], str]  # (window, edge) -> reason, exactly where fisher_z is NaN
+    input_digest: str
+
+
+def measure_people(
+    visits: Sequence[CohortVisit], recipe: Recipe, plan: WindowPlan, *, n_jobs: int = -1
+) -> tuple[tuple[PersonWindows, ...], tuple[FailedVisit, ...]]:
+    """Measure everyone; a visit that cannot be read is named and stops nobody else.
+
+    Raises
+    ------
+    ConfigError
+        If the plan names regions that the recipe does not have.
+    """
+    unknown = [name for name in plan.region_names if name not in recipe.circuit.region_names]
+    if unknown:
+        known = ", ".join(recipe.circuit.region_names[:20])
+        raise ConfigError(f"the signals have no region {', '.join(unknown)}; they have {known}.", where="[edges]")
+    tasks = (delayed(measure_visit)(visit, recipe, plan) for visit in visits)
+    parallel = Parallel(n_jobs=1 if len(visits) < 2 else n_jobs, return_as="generator")
+    results = list(console.progress(parallel(tasks), total=len(visits), label="Measure windows"))
+    measured = tuple(result for result in results if isinstance(result, PersonWindows))
+    return measured, tuple(result for result in results if isinstance(result, FailedVisit))
+
+
+def measure_visit(visit: CohortVisit, recipe: Recipe, plan: WindowPlan) -> PersonWindows | FailedVisit:
+    """Read and measure one visit; runs in a process of its own."""
+    try:
+        return measure_session(visit.read(recipe), recipe, plan, participant_id=visit.participant_id)
+    except PredictorError as error:
+        return FailedVisit(visit.participant_id, error.code, str(error), error.where, error.remedy)
+
+
+def measure_session(
+    session: BaselineSession, recipe: Recipe, plan: WindowPlan, *, participant_id: str
+) -> PersonWindows:
+    """Return Fisher z in every window of the plan.
+
+    A run is cleaned once, as the recipe says, and then cut into windows.
+
+    Raises
+    ------
+    FeatureError
+        If a run's repetition time is unknown: no window can be found in it.
+    """
+    fisher_z = np.full((len(plan.windows), len(plan.edges)), np.nan)
+    n_volumes = np.zeros(len(plan.windows), dtype=np.int64)
+    missing: dict[tuple[int, int], str] = {}
+    runs = {run.number: run for run in session.of_kind("rest")}
+    for number in sorted({window.run for window in plan.windows}):
+        rows = [row for row, window in enumerate(plan.windows) if window.run == number]
+        if number not in runs:
+            missing |= _everywhere(rows, plan, f"the visit has no resting run {number}")
+            continue
+        values, kept, reasons = _measure_run(runs[number], recipe, plan, rows)
+        fisher_z[rows], n_volumes[rows] = values, kept
+        missing |= reasons
+    return PersonWindows(participant_id, fisher_z, n_volumes, missing, session.input_digest)
+
+
+def _measure_run(
+    run: Run, recipe: Recipe, plan: WindowPlan, rows: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[tuple[int, int], str]]:
+    """Return Fisher z and kept volumes of the windows `rows`, and why cells are missing."""
+    if run.repetition_time_s is None:
+        raise FeatureError(
+            "the repetition time is unknown, and windows in minutes need it.", where=run.name, remedy=SIDECAR_REMEDY
+        )
+    confounds = run_confounds(run, recipe)
+    try:
+        prepared = prepare_rest_run(run, confounds, recipe)
+    except FeatureError as error:
+        blank = np.full((len(rows), len(plan.edges)), np.nan)
+        return blank, np.zeros(len(rows), dtype=np.int64), _everywhere(rows, plan, str(error))
+    found = windowed_fisher_z(
+        prepared.timeseries,
+        confounds.is_censored,
+        [plan.time_window(plan.windows[row]) for row in rows],
+        edges=plan.edges,
+        minimum_volumes=max(
+            MINIMUM_VOLUMES, ceil(plan.minimum_minutes * SECONDS_PER_MINUTE / run.repetition_time_s - 1e-6)
+        ),
+    )
+    reasons = {
+        (rows[window], edge): _region_reason(plan.edges[edge], prepared) or reason
+        for (window, edge), reason in found.missing.items()
+    }
+    return found.fisher_z, found.n_volumes, reasons
+
+
+def _region_reason(edge: tuple[str, str], prepared: RestRun) -> str | None:
+    """Why a region of the pair was left out; it holds in every window."""
+    return next((prepared.missing_regions[name] for name in edge if name in prepared.missing_regions), None)
+
+
+def _everywhere(rows: Sequence[int], plan: WindowPlan, reason: str) -> dict[tuple[int, int], str]:
+    return {(row, edge): reason for row in rows for edge in range(len(plan.edges))}
