@@ -78,7 +78,7 @@ def _timecourse(arguments: argparse.Namespace) -> int:
     from training.timecourse.analysis import DEFAULT_PERMUTATIONS, DEFAULT_SEED, analyse
     from training.timecourse.cohort import assemble_cohort, check_columns
     from training.timecourse.recording import measure_people
-    from training.timecourse.result_files import write_results
+    from training.timecourse.result_files import write_results, write_sliding
     from training.timecourse.window_plan import load_window_plan
 
     if not arguments.dir.is_dir():
@@ -108,6 +108,7 @@ def _timecourse(arguments: argparse.Namespace) -> int:
     cohort = assemble_cohort(measured, participants, plan, failed=reasons, **columns)
     result = analyse(cohort, plan, n_permutations=n_permutations, seed=seed)
     emit(write_results(arguments.out, result, recipe, is_synthetic=is_synthetic(arguments.dir.resolve())))
+    write_sliding(arguments.out, measured, plan)
     say(f"tables, figure and summary are in {arguments.out}")
     if failed:
         say(f"failed: {', '.join(reasons)}; the other {len(measured)} were measured")

@@ -14,7 +14,8 @@ from predictor.scan.session import BaselineSession
 from training.cohort.timeseries_table import TableVisit, find_table_visits
 from training.simulation.infusion import REGIONS, InfusionPlan, simulate_infusion
 from training.timecourse.recording import measure_people, measure_session
-from training.timecourse.window_plan import load_window_plan
+from training.timecourse.result_files import write_sliding
+from training.timecourse.window_plan import SlidingPlan, load_window_plan
 
 PLAN = load_window_plan()
 RECIPE = region_table_recipe(REGIONS, censor_framewise_displacement_mm=0.15)
@@ -110,3 +111,25 @@ def test_regions_that_the_signals_lack_are_named_before_anything_is_read(study: 
     plan = replace(PLAN, edges=(("amygdala_L", "nowhere"),))
     with pytest.raises(ConfigError, match="nowhere"):
         measure_people(find_table_visits(study), RECIPE, plan, n_jobs=1)
+
+
+def test_sliding_windows_move_over_the_infusion_and_agree_with_named_ones(visit: TableVisit, tmp_path: Path) -> None:
+    plan = replace(PLAN, sliding=SlidingPlan(length_min=10.0, step_min=2.5))
+    found = measure_session(visit.read(RECIPE), RECIPE, plan, participant_id="sub-01")
+    assert found.sliding is not None
+    assert found.sliding.fisher_z.shape == (17, len(plan.edges))  # 50 minutes
+    assert found.sliding.fisher_z[::4] == pytest.approx(found.fisher_z)
+    write_sliding(tmp_path, [found], plan)
+    table = pd.read_csv(tmp_path / "sliding.tsv", sep="\t")
+    assert table["start_min"].min() == -10
+    assert table["end_min"].max() == 40
+    assert len(table) == 17 * len(plan.edges)
+    write_sliding(tmp_path, [replace(found, sliding=None)], PLAN)
+    assert not (tmp_path / "sliding.tsv").exists()
+
+
+def test_a_run_shorter_than_a_sliding_window_has_none(visit: TableVisit) -> None:
+    plan = replace(PLAN, sliding=SlidingPlan(length_min=60.0, step_min=1.0))
+    found = measure_session(visit.read(RECIPE), RECIPE, plan, participant_id="sub-01")
+    assert found.sliding is not None
+    assert found.sliding.windows == ()

@@ -84,6 +84,8 @@ def test_document_holds_the_whole_file(tmp_path: Path) -> None:
         ('baseline = "before"', 'baseline = "before"\ndissociation_windows = ["before"]', "after baseline"),
         ('baseline = "before"', 'baseline = "before"\nminimum_minutes = 0', "above 0"),
         ("[infusion]", "[infusion", "not TOML"),
+        ("[infusion]", "[sliding]\nlength_min = 1\nstep_min = 2\n[infusion]", "step_min"),
+        ("[infusion]", "[sliding]\nlength_min = 1\n[infusion]", "lacks step_min"),
     ],
 )
 def test_impossible_entries_are_named(tmp_path: Path, old: str, new: str, said: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 
 from predictor import console
 from predictor.errors import ConfigError, FeatureError, PredictorError
-from predictor.features.dynamic_connectivity import MINIMUM_VOLUMES, windowed_fisher_z
+from predictor.features.dynamic_connectivity import (
+    MINIMUM_VOLUMES,
+    TimeWindow,
+    WindowedConnectivity,
+    sliding_windows,
+    windowed_fisher_z,
+)
 from predictor.features.recipe import Recipe
 from predictor.features.run_preparation import RestRun, prepare_rest_run, run_confounds
 from predictor.scan.session import BaselineSession, Run
 from training.cohort.visit import CohortVisit
 from training.feature_table import FailedVisit
-from training.timecourse.window_plan import SECONDS_PER_MINUTE, WindowPlan
+from training.timecourse.window_plan import SECONDS_PER_MINUTE, SlidingPlan, WindowPlan
 
 SIDECAR_REMEDY = "Write a side-car (same name, .json) with RepetitionTime in seconds, or use scans."
 
@@ -32,6 +38,7 @@ class PersonWindows:
     n_volumes: NDArray[np.int64]  # (n_windows,), kept volumes
     missing: Mapping[tuple[int, int], str]  # (window, edge) -> reason, exactly where fisher_z is NaN
     input_digest: str
+    sliding: WindowedConnectivity | None = None  # over the infusion's run, where the plan asks for it
 
 
 def measure_people(
@@ -78,46 +85,75 @@ def measure_session(
     fisher_z = np.full((len(plan.windows), len(plan.edges)), np.nan)
     n_volumes = np.zeros(len(plan.windows), dtype=np.int64)
     missing: dict[tuple[int, int], str] = {}
+    sliding = None
     runs = {run.number: run for run in session.of_kind("rest")}
     for number in sorted({window.run for window in plan.windows}):
         rows = [row for row, window in enumerate(plan.windows) if window.run == number]
         if number not in runs:
             missing |= _everywhere(rows, plan, f"the visit has no resting run {number}")
             continue
-        values, kept, reasons = _measure_run(runs[number], recipe, plan, rows)
-        fisher_z[rows], n_volumes[rows] = values, kept
-        missing |= reasons
-    return PersonWindows(participant_id, fisher_z, n_volumes, missing, session.input_digest)
+        try:
+            measured = _MeasuredRun.of(runs[number], recipe)
+        except _NothingLeftError as error:
+            missing |= _everywhere(rows, plan, str(error))
+            continue
+        found = measured.windows([plan.time_window(plan.windows[row]) for row in rows], plan)
+        fisher_z[rows], n_volumes[rows] = found.fisher_z, found.n_volumes
+        missing |= {(rows[window], edge): reason for (window, edge), reason in found.missing.items()}
+        if plan.sliding is not None and number == plan.infusion_run:
+            sliding = measured.windows(measured.moving(plan.sliding), plan)
+    return PersonWindows(participant_id, fisher_z, n_volumes, missing, session.input_digest, sliding)
 
 
-def _measure_run(
-    run: Run, recipe: Recipe, plan: WindowPlan, rows: Sequence[int]
-) -> tuple[NDArray[np.float64], NDArray[np.int64], dict[tuple[int, int], str]]:
-    """Return Fisher z and kept volumes of the windows `rows`, and why cells are missing."""
-    if run.repetition_time_s is None:
-        raise FeatureError(
-            "the repetition time is unknown, and windows in minutes need it.", where=run.name, remedy=SIDECAR_REMEDY
+class _NothingLeftError(Exception):
+    """The run cannot be cleaned; the message is the reason of all its cells."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _MeasuredRun:
+    """A run cleaned whole, ready to be cut into windows."""
+
+    prepared: RestRun
+    is_censored: NDArray[np.bool_]
+    repetition_time_s: float
+
+    @classmethod
+    def of(cls, run: Run, recipe: Recipe) -> _MeasuredRun:
+        """Clean a run; raises _NothingLeftError if too little of it is left."""
+        if run.repetition_time_s is None:
+            raise FeatureError(
+                "the repetition time is unknown, and windows in minutes need it.",
+                where=run.name,
+                remedy=SIDECAR_REMEDY,
+            )
+        confounds = run_confounds(run, recipe)
+        try:
+            prepared = prepare_rest_run(run, confounds, recipe)
+        except FeatureError as error:
+            raise _NothingLeftError(str(error)) from error
+        return cls(prepared, confounds.is_censored, run.repetition_time_s)
+
+    def windows(self, windows: Sequence[TimeWindow], plan: WindowPlan) -> WindowedConnectivity:
+        """Fisher z of the plan's pairs; a lost region is the reason in every window."""
+        fewest = ceil(plan.minimum_minutes * SECONDS_PER_MINUTE / self.repetition_time_s - 1e-6)
+        found = windowed_fisher_z(
+            self.prepared.timeseries,
+            self.is_censored,
+            windows,
+            edges=plan.edges,
+            minimum_volumes=max(MINIMUM_VOLUMES, fewest),
         )
-    confounds = run_confounds(run, recipe)
-    try:
-        prepared = prepare_rest_run(run, confounds, recipe)
-    except FeatureError as error:
-        blank = np.full((len(rows), len(plan.edges)), np.nan)
-        return blank, np.zeros(len(rows), dtype=np.int64), _everywhere(rows, plan, str(error))
-    found = windowed_fisher_z(
-        prepared.timeseries,
-        confounds.is_censored,
-        [plan.time_window(plan.windows[row]) for row in rows],
-        edges=plan.edges,
-        minimum_volumes=max(
-            MINIMUM_VOLUMES, ceil(plan.minimum_minutes * SECONDS_PER_MINUTE / run.repetition_time_s - 1e-6)
-        ),
-    )
-    reasons = {
-        (rows[window], edge): _region_reason(plan.edges[edge], prepared) or reason
-        for (window, edge), reason in found.missing.items()
-    }
-    return found.fisher_z, found.n_volumes, reasons
+        reasons = {
+            (window, edge): _region_reason(plan.edges[edge], self.prepared) or reason
+            for (window, edge), reason in found.missing.items()
+        }
+        return replace(found, missing=reasons)
+
+    def moving(self, plan: SlidingPlan) -> tuple[TimeWindow, ...]:
+        """Windows that move over the run; none if it is shorter than one."""
+        duration_s = len(self.is_censored) * self.repetition_time_s
+        length_s, step_s = plan.length_min * SECONDS_PER_MINUTE, plan.step_min * SECONDS_PER_MINUTE
+        return sliding_windows(duration_s, length_s, step_s) if duration_s >= length_s else ()
 
 
 def _region_reason(edge: tuple[str, str], prepared: RestRun) -> str | None:

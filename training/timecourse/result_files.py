@@ -14,9 +14,12 @@ from predictor.features.recipe import Recipe
 from training.output_files import make_folder, write_atomically, write_bytes_atomically
 from training.timecourse.analysis import TimecourseResult
 from training.timecourse.figure import mean_changes, timecourse_figure
+from training.timecourse.recording import PersonWindows
 from training.timecourse.summary import summary_text
+from training.timecourse.window_plan import SECONDS_PER_MINUTE, WindowPlan
 
 TIMECOURSE_FILE, WINDOWS_FILE = "timecourse.tsv", "results.tsv"
+SLIDING_FILE = "sliding.tsv"
 EDGES_FILE, DISSOCIATION_FILE = "results_edges.tsv", "results_dissociation.tsv"
 RESULT_FILE, SUMMARY_FILE, DESCRIPTION_FILE = "results.json", "summary.md", "dataset_description.json"
 
@@ -90,6 +93,36 @@ def write_results(out: Path, result: TimecourseResult, recipe: Recipe, *, is_syn
     for kind, content in timecourse_figure(result, is_synthetic=is_synthetic).items():
         write_bytes_atomically(out / f"timecourse.{kind}", content)
     return summary
+
+
+def write_sliding(out: Path, measured: Sequence[PersonWindows], plan: WindowPlan) -> None:
+    """Write sliding windows as a long table, if the plan asks for them; minutes count from the infusion's start.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    rows = [row for person in measured if person.sliding is not None for row in _sliding_rows(person, plan)]
+    if rows:
+        write_atomically(out / SLIDING_FILE, _tsv(rows))
+    else:
+        (out / SLIDING_FILE).unlink(missing_ok=True)  # of an earlier run with another plan
+
+
+def _sliding_rows(person: PersonWindows, plan: WindowPlan) -> Iterator[Row]:
+    assert person.sliding is not None
+    for edge, edge_name in enumerate(plan.edge_names):
+        for number, window in enumerate(person.sliding.windows):
+            yield {
+                "participant_id": person.participant_id,
+                "edge": edge_name,
+                "start_min": round(window.start_s / SECONDS_PER_MINUTE - plan.infusion_start_min, 6),
+                "end_min": round(window.end_s / SECONDS_PER_MINUTE - plan.infusion_start_min, 6),
+                "fisher_z": float(person.sliding.fisher_z[number, edge]),
+                "n_volumes": int(person.sliding.n_volumes[number]),
+                "reason": person.sliding.missing.get((number, edge)),
+            }
 
 
 def _long_rows(result: TimecourseResult) -> Iterator[Row]:

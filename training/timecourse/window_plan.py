@@ -33,6 +33,17 @@ class PlannedWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class SlidingPlan:
+    """Windows that move over the infusion's run; they overlap, so they are described and never tested."""
+
+    length_min: float
+    step_min: float
+
+    def __post_init__(self) -> None:
+        _require(0 < self.step_min <= self.length_min, "expected 0 < step_min <= length_min.", "[sliding]")
+
+
+@dataclass(frozen=True, slots=True)
 class WindowPlan:
     """What `krp timecourse` compares, fixed before anyone is looked at."""
 
@@ -43,6 +54,7 @@ class WindowPlan:
     infusion_run: int = 1
     infusion_start_min: float = 0.0  # after the first volume of that run
     minimum_minutes: float = DEFAULT_MINIMUM_MINUTES  # kept volumes of a window, in minutes
+    sliding: SlidingPlan | None = None
 
     def __post_init__(self) -> None:
         names = self.window_names
@@ -95,6 +107,7 @@ class WindowPlan:
                 {"name": w.name, "run": w.run, "start_min": w.start_min, "end_min": w.end_min} for w in self.windows
             ],
             "edges": [list(edge) for edge in self.edges],
+            "sliding": self.sliding and {"length_min": self.sliding.length_min, "step_min": self.sliding.step_min},
         }
 
 
@@ -126,7 +139,7 @@ def _parsed(text: str) -> WindowPlan:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the file with the windows is not TOML: {error}.") from error
-    optional = {"name", "minimum_minutes", "dissociation_windows", "infusion"}
+    optional = {"name", "minimum_minutes", "dissociation_windows", "infusion", "sliding"}
     _check_entries(document, {"baseline", "windows", "edges"}, optional, "top level")
     infusion = document.get("infusion", {})
     _check_entries(infusion, set(), {"run", "start_min"}, "[infusion]")
@@ -147,6 +160,7 @@ def _parsed(text: str) -> WindowPlan:
         infusion_run=run,
         infusion_start_min=start_min,
         minimum_minutes=minimum,
+        sliding=_sliding(document["sliding"]) if "sliding" in document else None,
     )
 
 
@@ -168,6 +182,13 @@ def _windows(entries: object, *, infusion_run: int, infusion_start_min: float) -
         _require(is_possible, f"window {window.name}: expected {expected}.", "[[windows]]")
         windows.append(window)
     return tuple(windows)
+
+
+def _sliding(entry: object) -> SlidingPlan:
+    names = ("length_min", "step_min")
+    _check_entries(entry, set(names), set(), "[sliding]")
+    assert isinstance(entry, Mapping)
+    return SlidingPlan(*(_minutes(entry[name], f"[sliding] {name}") for name in names))
 
 
 def _edges(entry: object) -> tuple[tuple[str, str], ...]:
