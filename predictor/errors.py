@@ -21,7 +21,7 @@ PredictorError           code, message, where, remedy; catch this to catch every
     UnknownFeatureError  ValueOutOfRangeError
   FeatureError             features cannot be computed
   TrainingError            the cohort cannot carry the experiment
-    ReferenceTooSmallError
+    ReferenceTooSmallError  UnseenSiteError
   TimecourseError          the cohort cannot carry the comparison of arms over time
   ModelBundleError         the bundle is damaged, or made for other inputs
     BundleDamagedError  BundleIncompatibleError
@@ -29,7 +29,7 @@ PredictorError           code, message, where, remedy; catch this to catch every
   ServiceError             a running service cannot be reached, or says no
   ExplanationError         contributions do not add up to the output
   RefusedError             everything could be read, and the answer is no
-    PromotionRefusedError
+    PromotionRefusedError  LeakFoundError
 
 A message says what was expected and what was found; `remedy` says what to do next. Neither holds participants' data or
 server paths.
@@ -382,6 +382,13 @@ class ReferenceTooSmallError(TrainingError):
         self.feature = feature
 
 
+class UnseenSiteError(TrainingError):
+    """Someone is from a site that no training person is from, and the model was told to refuse such people."""
+
+    code = "site-unseen"
+    remedy = "Train with people from this site, or set [harmonization] unseen_site to flag or reference."
+
+
 class ModelBundleError(PredictorError):
     """The bundle is damaged, or made for other inputs."""
 
@@ -433,3 +440,10 @@ class PromotionRefusedError(RefusedError):
 
     code = "promotion-refused"
     remedy = "Read which checks failed; a model that fails stays a candidate."
+
+
+class LeakFoundError(RefusedError):
+    """An audit found that held-out people or the outcome reach the models."""
+
+    code = "leak-found"
+    remedy = "Mend the named step or column; what the experiment measured before does not count."

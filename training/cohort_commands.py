@@ -53,6 +53,10 @@ def add_simulate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         help="trial: share of the outcome's variance that the true couplings explain beyond arm + clinical (0.35); "
         "infusion: decrease of amygdala-vmPFC connectivity at 10-20 minutes, in Fisher z (0.4)",
     )  # fmt: skip
+    parser.add_argument(
+        "--followup", action="store_true",
+        help="trial: scan the patients a second time, after treatment (ses-baseline and ses-followup)",
+    )  # fmt: skip
     add_jobs(parser)
     parser.set_defaults(run=_simulate)
 
@@ -128,6 +132,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         effect=arguments.effect,
         strength=DEFAULT_STRENGTH if arguments.strength is None else arguments.strength,
+        followup=arguments.followup,
     )
     truth = simulate_dataset(arguments.out, plan, n_jobs=arguments.jobs)
     for line in _truth_lines(truth):

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from training.audit_commands import add_audit
+from training.change_commands import add_change
 from training.check_commands import add_check
+from training.ci_check_commands import add_ci_check
 from training.cohort_commands import add_extract, add_jobs, add_simulate
 from training.timecourse_commands import add_timecourse
 
@@ -17,9 +20,12 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     add_simulate(subparsers)
     add_check(subparsers)
     add_extract(subparsers)
+    add_change(subparsers)
     add_timecourse(subparsers)
     _add_train(subparsers)
+    add_audit(subparsers)
     _add_promote(subparsers)
+    add_ci_check(subparsers)
 
 
 def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,8 +34,9 @@ def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="train and judge all models of an experiment file, and register the primary one",
         description=(
             "Cross-validates the experiment's models and baselines on the same folds, tests the primary model against "
-            "permuted outcomes, proves that held-out people do not reach the fit, logs everything in MLflow, and "
-            "registers the primary model as a candidate. Only `krp promote` makes it champion."
+            "permuted outcomes, tells benefit of the treatment from prognosis, proves that held-out people do not "
+            "reach the fit, logs everything in MLflow, and registers the primary model as a candidate. Only "
+            "`krp promote` makes it champion. Where models compete, p is of the best of them; nothing is registered."
         ),
     )
     parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml", help="for example experiments/*.toml")
@@ -70,17 +77,25 @@ def _train(arguments: argparse.Namespace) -> int:
     from predictor.model.bundle import save_bundle
     from training.config import read_experiment
     from training.experiment import run_experiment
+    from training.report.coefficient_lines import coefficient_lines
     from training.report.result_table import result_lines
 
     if arguments.bundle and (arguments.bundle.exists() or not arguments.bundle.parent.is_dir()):
         raise UsageError("expected a new folder for the bundle, in a folder that exists.", where="--bundle")
     config = read_experiment(arguments.experiment, overrides=arguments.overrides)
+    if arguments.bundle and config.model.is_competition:
+        raise UsageError("models compete, so there is no bundle to write.", where="--bundle")
     result = run_experiment(config, n_jobs=None if arguments.jobs == -1 else arguments.jobs)
     for line in result_lines(result):
         emit(line)
-    if arguments.bundle:
+    if result.bundle and config.features.names:  # a few measures that were named before looking
+        for line in coefficient_lines(result.bundle):
+            emit(f"  {line}")
+    if arguments.bundle and result.bundle:
         save_bundle(result.bundle, arguments.bundle)
-    say(f"trained in {result.seconds:.0f} s; next: krp promote {result.registered.name}/{result.registered.version}")
+    registered = result.registered
+    following = f"; next: krp promote {registered.name}/{registered.version}" if registered else ""
+    say(f"trained in {result.seconds:.0f} s{following}")
     return 0
 
 

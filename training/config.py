@@ -17,6 +17,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from predictor.errors import ConfigError
 from predictor.model.learned_features import DEFAULT_THRESHOLD
 from predictor.model.outcome_definition import MAX_ABS_VALUE
+from predictor.model.site_correction import UnseenSitePolicy
+from training.evaluation.splits import Scheme
+from training.model_names import LINEAR_MODELS, MODELS, REGRESSORS
 
 Section = TypeVar("Section")
 InnerFolds = int | Literal["leave_one_out"]
@@ -35,6 +38,15 @@ class CohortConfig:
     include: Mapping[str, object] = field(default_factory=dict)  # column -> value, or list of values, to keep
     exclude_missing_outcome: bool = False  # true: leave people without an outcome out, on purpose
     name: str = ""  # how card and runs call the cohort; the experiment's name unless given
+    # Column whose people belong together (families, visits of one person): never split over folds, outcomes exchanged
+    # as wholes by permutations. People with an empty cell stand alone. Empty text: everyone does.
+    groups: str = ""
+    # When columns (or families of features) were measured: "baseline", or anything else for later; for `krp audit`.
+    measured: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        is_text = all(isinstance(time, str) and time for time in self.measured.values())
+        _require(is_text, "[cohort] measured", 'a time for every column, such as "baseline" or "week2"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +72,12 @@ class FeaturesConfig:
 
     `families` may name learned families beside those of the table; empty means all but the quality measures.
     Features whose reliability, 1 - mean squared standard error / variance over the training people of a fold, is below
-    `minimum_reliability` are set aside in that fold; 0 keeps all.
+    `minimum_reliability` are set aside in that fold; 0 keeps all. `names` narrows the families down to measures that
+    were chosen before looking; empty means all of them.
     """
 
     families: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     minimum_reliability: float = 0.0
 
     def __post_init__(self) -> None:
@@ -117,11 +131,37 @@ class CovariatesConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class HarmonizationConfig:
+    """Site effects that are taken out of the features, learned from the training people of every fold (ComBat).
+
+    `families` empty harmonises everything that the models weigh. The effect of `preserved` columns of participants.tsv
+    on the features is kept.
+    """
+
+    families: tuple[str, ...] = ()
+    preserved: tuple[str, ...] = ()
+    # Of a site that no training person is from: "flag" takes features as they are, "reference" too, but all sites are
+    # moved to `reference_site`; "refuse" gives no answer.
+    unseen_site: UnseenSitePolicy = "flag"
+    reference_site: str = ""  # empty: the mean over sites
+
+    def __post_init__(self) -> None:
+        _require(len(set(self.preserved)) == len(self.preserved), "[harmonization] preserved", "every column once")
+        is_named = bool(self.reference_site) or self.unseen_site != "reference"
+        _require(is_named, "[harmonization] reference_site", "a site, for the policy `reference`")
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The primary model, named before fitting, and candidates that are reported but never promoted."""
+    """The primary model, named before fitting, and candidates that are reported but never promoted.
+
+    With `compete`, or an empty `primary`, the models compete instead: the best one comes first, p is of the maximum
+    over all of them, and nothing is registered, since nothing was named before fitting.
+    """
 
     primary: str = "elastic_net"
     candidates: tuple[str, ...] = ()
+    compete: bool = False
     l1_ratios: tuple[float, ...] = (0.2, 0.8)
     n_alphas: int = 20
     smallest_alpha_fraction: float = 0.05
@@ -131,17 +171,56 @@ class ModelConfig:
         _require(is_sound, "[model] l1_ratios", "numbers in (0, 1]")
         _require(2 <= self.n_alphas <= MAX_ALPHAS, "[model] n_alphas", f"2 to {MAX_ALPHAS}")
         _require(0 < self.smallest_alpha_fraction < 1, "[model] smallest_alpha_fraction", "a number in (0, 1)")
+        primary = (self.primary,) if self.primary else ()
+        for key, names, known in (("primary", primary, LINEAR_MODELS), ("candidates", self.candidates, MODELS)):
+            for name in names:
+                self._check_name(name, known, where=f"[model] {key}")
+        is_enough = len(self.competitors) >= 2 or not self.is_competition
+        _require(is_enough, "[model] candidates", "at least 2 models that compete to predict the outcome")
+
+    @property
+    def is_competition(self) -> bool:
+        """Whether no model was named before fitting."""
+        return self.compete or not self.primary
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Primary and candidates, every model once."""
+        primary = (self.primary,) if self.primary else ()
+        return tuple(dict.fromkeys((*primary, *self.candidates)))
+
+    @property
+    def competitors(self) -> tuple[str, ...]:
+        """Models that predict the outcome itself, and so can be compared by their R2."""
+        return tuple(name for name in self.names if name in REGRESSORS)
+
+    @staticmethod
+    def _check_name(name: str, known: tuple[str, ...], *, where: str) -> None:
+        if name not in MODELS:
+            raise ConfigError(f"there is no model {name!r}; known are {', '.join(MODELS)}.", where=where)
+        if name not in known:
+            raise ConfigError(
+                f"{name} cannot be the primary model: a bundle holds weighted sums of inputs of a continuous outcome.",
+                where=where,
+                remedy=f"Name it among the candidates, and one of {', '.join(LINEAR_MODELS)} as primary.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationConfig:
-    """How the models are judged."""
+    """How the models are judged.
 
-    scheme: Literal["repeated_kfold", "leave_one_out"] = "repeated_kfold"
+    `leave_one_out` leaves out one group where [cohort] names groups; `leave_one_site_out` needs [covariates] site.
+    `n_folds` serves the folds of the bundle's intervals under every scheme.
+    """
+
+    scheme: Scheme = "repeated_kfold"
     n_folds: int = 10
     n_repeats: int = 2
     inner_folds: InnerFolds = 5
     n_permutations: int = 99
+    # Permutations of models without compiled code end once this many did as well as the truth; 0: all are drawn.
+    permutations_stop_after: int = 10
     n_bootstrap_models: int = 100
     seed: int = 20210401
 
@@ -151,6 +230,7 @@ class ValidationConfig:
         inner = self.inner_folds
         _require(inner == "leave_one_out" or inner >= 2, "[validation] inner_folds", "2 or more")
         _require(self.n_permutations >= 0, "[validation] n_permutations", "0 or more")
+        _require(self.permutations_stop_after >= 0, "[validation] permutations_stop_after", "0 or more")
         _require(self.n_bootstrap_models >= 2, "[validation] n_bootstrap_models", "2 or more")
         _require(self.seed >= 0, "[validation] seed", "0 or more")
 
@@ -180,6 +260,7 @@ class ExperimentConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     reference: ReferenceConfig | None = None  # None: no deviations
+    harmonization: HarmonizationConfig | None = None  # None: features stay as measured
     source: str = ""  # the file's text, then one comment line per value set on the command line
 
     def __post_init__(self) -> None:
@@ -187,6 +268,21 @@ class ExperimentConfig:
         if self.outcome.column and self.outcome.column in (*self.covariates.clinical, self.covariates.site):
             raise ConfigError(
                 f"{self.outcome.column} is the outcome; a model cannot be given it.", where="[covariates]"
+            )
+        if self.validation.scheme == "leave_one_site_out" and not self.covariates.site:
+            raise ConfigError("leave_one_site_out needs the column of the site.", where="[covariates] site")
+        if self.harmonization and not self.covariates.site:
+            raise ConfigError("harmonization needs the column of the site.", where="[covariates] site")
+        if self.harmonization and self.reference:
+            raise ConfigError(
+                "harmonised features cannot be compared with controls, who are measured at their own sites.",
+                where="[harmonization]",
+                remedy="Leave [harmonization] out and name the site among [reference] covariates.",
+            )
+        if self.harmonization and self.outcome.column in self.harmonization.preserved:
+            raise ConfigError(
+                f"{self.outcome.column} is the outcome; features cannot be adjusted by it.",
+                where="[harmonization] preserved",
             )
         if self.reference and self.reference.covariates and self.outcome.column in self.reference.covariates:
             raise ConfigError(

@@ -10,22 +10,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from training.audit import AuditReport
 from training.config import ExperimentConfig
-from training.evaluation.fold_isolation import FoldIsolation
+from training.evaluation.conformal import RealisedCoverage
 from training.evaluation.metrics import PairedComparison
 from training.evaluation.permutation import PermutationTest
+from training.evaluation.power import PowerStatement
+from training.evaluation.split_manifest import SplitManifest
+from training.evaluation.treatment_effect import BenefitAnalysis
 from training.model_card import permutation_document
 from training.model_result import ModelResult
 from training.tracking import RunLog
 from training.training_table import TrainingTable
 
 
-def log_experiment(log: RunLog, config: ExperimentConfig, table: TrainingTable, partitions: NDArray[np.intp]) -> float:
+def log_experiment(log: RunLog, config: ExperimentConfig, table: TrainingTable, manifest: SplitManifest) -> float:
     """Write down what is about to be done; returns when that was finished (Unix time, s)."""
     log.text(config.source, "experiment.toml")
-    log.tags({"primary": config.model.primary, "config_digest": config.digest, "code_version": code_version()})
+    log.tags(
+        {
+            "primary": "none: models compete" if config.model.is_competition else config.model.primary,
+            "config_digest": config.digest,
+            "code_version": code_version(),
+            "splits_digest": manifest.digest,
+        }
+    )
     log.params(
         {
             "outcome": table.outcome_definition.name,
@@ -37,9 +47,8 @@ def log_experiment(log: RunLog, config: ExperimentConfig, table: TrainingTable, 
         }
     )
     log.data_set(name=config.cohort.name or config.name, digest=table.features.digest, source=config.cohort.features)
-    splits = pd.DataFrame(partitions.T, columns=[f"repeat_{number}" for number in range(len(partitions))])
-    splits.insert(0, "participant_id", table.inputs.index.astype(str))
-    log.table(splits, "splits.tsv")
+    log.table(manifest.table(), "splits.tsv")
+    log.document(manifest.document(), "splits.json")
     log.document(environment(), "environment.json")
     return time.time()
 
@@ -59,14 +68,15 @@ def log_model(run: RunLog, model: ModelResult, table: TrainingTable) -> None:
     if model.gain_of_primary:
         values["gain_of_primary"] = model.gain_of_primary.difference
         values["gain_of_primary_lower"] = model.gain_of_primary.corrected_interval.lower
-    run.metrics(values)
+    run.metrics(values | model.assessment.values())
+    run.document(model.assessment.document(), "assessment.json")
     n_repeats = len(model.predicted.prediction)
     predictions = pd.DataFrame(
         {
             "participant_id": np.tile(table.inputs.index.astype(str).to_numpy(), n_repeats),
             "repeat": np.repeat(np.arange(n_repeats), len(table.outcome)),
             "fold": model.predicted.fold_index.ravel(),
-            "outcome": np.tile(table.outcome, n_repeats),
+            "outcome": np.tile(model.predicted.outcome, n_repeats),
             "prediction": model.predicted.prediction.ravel(),
             "training_mean": model.predicted.training_mean.ravel(),
         }
@@ -76,12 +86,30 @@ def log_model(run: RunLog, model: ModelResult, table: TrainingTable) -> None:
         run.table(pd.DataFrame(model.predicted.choices), "tuning_choices.tsv")
 
 
+def log_permutation(log: RunLog, permutation: PermutationTest | None) -> None:
+    """Write down the null distribution, so that every p can be checked."""
+    log.document(permutation_document(permutation), "permutation.json")
+    if permutation:
+        log.table(pd.DataFrame({"null_r2": permutation.null_r2}), "permutation_null.tsv")
+
+
+def log_beside(log: RunLog, benefit: BenefitAnalysis, power: PowerStatement, coverage: RealisedCoverage | None) -> None:
+    """Write down what was found besides the models: benefit of the treatment, power, coverage of intervals."""
+    log.document(benefit.document(), "benefit.json")
+    if len(benefit.people):
+        log.table(benefit.people, "benefit_people.tsv")
+    log.document(power.document(), "power.json")
+    if coverage:
+        log.document(coverage.document(), "coverage.json")
+        log.metrics({"coverage_promised": coverage.promised, "coverage_realised": coverage.realised})
+
+
 def gate_measurements(
     config: ExperimentConfig,
     models: Sequence[ModelResult],
     comparisons: Mapping[str, PairedComparison],
     permutation: PermutationTest | None,
-    isolation: FoldIsolation,
+    audit: AuditReport,
     logged_at: float,
     fitting_at: float,
 ) -> dict[str, Any]:
@@ -104,7 +132,7 @@ def gate_measurements(
             for name, one in comparisons.items()
         },
         "permutation": permutation_document(permutation),
-        "fold_isolation": {**asdict(isolation), "passed": isolation.passed},
+        "fold_isolation": audit.gate_document(),
     }
 
 

@@ -27,6 +27,7 @@ from predictor.features.recipe import Recipe, recipe_from_document
 from predictor.features.run_preparation import session_confounds
 from predictor.features.session_designs import session_designs
 from training.cohort.feature_file import (
+    INPUT_DIGEST,
     RECIPE_HASH,
     ReadyFeatures,
     definitions_document,
@@ -69,6 +70,7 @@ class FeatureTable:
     quality: pd.DataFrame  # by participant; no columns where unknown
     digest: str  # "sha256:..." of the files
     standard_errors: pd.DataFrame  # same index and columns as `values`; NaN where not known
+    input_digests: pd.Series | None = None  # by participant: digest of the files behind a row; None: not told
 
     def __post_init__(self) -> None:
         if [definition.name for definition in self.definitions] != list(self.values.columns):
@@ -271,6 +273,7 @@ def _ready(
         quality=pd.DataFrame(index=index) if quality is None else quality,
         digest=digest,
         standard_errors=errors,
+        input_digests=ready.sources.get(INPUT_DIGEST),
     )
 
 

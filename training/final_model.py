@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
@@ -20,7 +21,7 @@ from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.response_design import arm_names, linear_model_of
 from predictor.model.training_range import describe_training
 from training.config import ExperimentConfig
-from training.estimators import TunedElasticNet
+from training.estimators import TunedElasticNet, TunedRegressor
 from training.evaluation.nested_cv import fit_fold
 from training.evaluation.splits import Partition, stratified_folds, train_and_test
 from training.training_table import MOTION_FEATURE, TrainingTable
@@ -29,7 +30,7 @@ RECORDED_PACKAGES = ("ketamine-response-predictor", "numpy", "scipy", "pandas", 
 
 
 def build_bundle(
-    estimator: TunedElasticNet,
+    estimator: TunedElasticNet | TunedRegressor,
     table: TrainingTable,
     config: ExperimentConfig,
     *,
@@ -42,17 +43,13 @@ def build_bundle(
     penalties of the full fit, for a hundred more tunings would say little more about the spread of the coefficients.
     """
     inputs, outcome = table.model_inputs, table.outcome
-    fitted: TunedElasticNet = clone(estimator).fit(inputs, outcome)
+    fitted: TunedElasticNet | TunedRegressor = clone(estimator).fit(inputs, outcome)
     folds = bundle_partition(table, config)
-    fold_models = [
-        linear_model_of(one.pipeline_)
-        for one in Parallel(n_jobs=n_jobs)(
-            delayed(fit_fold)(estimator, inputs, outcome, train) for train, _ in train_and_test(folds)
-        )
-    ]
-    design = fitted.pipeline_.named_steps["design"]
-    # Every fold learns from the same controls, so all models see the same learned features.
-    raw = design.raw_inputs(fitted.pipeline_[:-2].transform(inputs) if table.reference else inputs)
+    fitted_folds = Parallel(n_jobs=n_jobs)(
+        delayed(fit_fold)(estimator, inputs, outcome, train) for train, _ in train_and_test(folds)
+    )
+    fold_models = [linear_model_of(one.pipeline_) for one in fitted_folds]
+    design, raw = fitted.pipeline_.named_steps["design"], _raw_inputs(fitted.pipeline_, inputs)
     return ModelBundle(
         name=config.tracking.registered_model,
         outcome=table.outcome_definition,
@@ -62,19 +59,27 @@ def build_bundle(
         recipe_hashes=_recipe_hashes(table),
         model=linear_model_of(fitted.pipeline_),
         fold_models=LinearEnsemble.of(fold_models),
-        out_of_fold=_residuals(fold_models, folds, raw, table),
+        out_of_fold=_residuals(fold_models, [_raw_inputs(one.pipeline_, inputs) for one in fitted_folds], folds, table),
         bootstrap_models=LinearEnsemble.of(_bootstrap_models(fitted, table, config, n_jobs=n_jobs)),
         training_range=describe_training(
             raw, n_features=len(table.definitions), background_mean=design.centre_, motion_mm=_motion_by_kind(table)
         ),
         deviations=_learned_deviations(fitted, table),
+        harmonization=fitted.pipeline_.named_steps["harmonization"].correction_ if table.harmonization else None,
+        unseen_site_policy=table.harmonization.unseen_site if table.harmonization else "flag",
         trained_on=len(outcome),
         card=card,
         versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}},
     )
 
 
-def _learned_deviations(fitted: TunedElasticNet, table: TrainingTable) -> LearnedDeviations | None:
+def _raw_inputs(pipeline: Pipeline, inputs: pd.DataFrame) -> NDArray[np.float64]:
+    """Return inputs as the pipeline's model takes them: harmonised, with learned features, not imputed or scaled."""
+    before = pipeline[:-2]
+    return np.asarray(pipeline.named_steps["design"].raw_inputs(before.transform(inputs) if len(before) else inputs))
+
+
+def _learned_deviations(fitted: TunedElasticNet | TunedRegressor, table: TrainingTable) -> LearnedDeviations | None:
     """Freeze the comparison with controls."""
     if table.reference is None:
         return None
@@ -90,19 +95,25 @@ def _learned_deviations(fitted: TunedElasticNet, table: TrainingTable) -> Learne
 
 def bundle_partition(table: TrainingTable, config: ExperimentConfig) -> Partition:
     """Folds from which prediction intervals are made: K-fold whatever the scheme that judges the model."""
-    n_folds = min(config.validation.n_folds, len(table.outcome))
+    n_units = len(table.outcome) if table.groups is None else len(set(table.groups))
     rng = np.random.default_rng(config.validation.seed)
-    return stratified_folds(table.outcome, table.arms, n_folds=n_folds, rng=rng)
+    n_folds = min(config.validation.n_folds, n_units)
+    return stratified_folds(table.outcome, table.arms, n_folds=n_folds, rng=rng, groups=table.groups)
 
 
 def _residuals(
-    models: list[LinearResponseModel], folds: Partition, raw: NDArray[np.float64], table: TrainingTable
+    models: list[LinearResponseModel], raw: list[NDArray[np.float64]], folds: Partition, table: TrainingTable
 ) -> OutOfFoldResiduals:
-    """Prediction for every person in their own arm by the fold model that left them out."""
+    """Prediction for every person in their own arm by the fold model that left them out.
+
+    Every fold's model gets the inputs as its own fold made them; only harmonisation makes them differ.
+    """
     levels = arm_names(table.covariates)
     arms = [0] * len(folds) if table.arms is None else [levels.index(arm) for arm in table.arms]
     arm_index = np.asarray(arms, dtype=np.int64)
-    by_fold = np.stack([model.predict(raw) for model in models])  # (n_folds, n_people, n_arms)
+    by_fold = np.stack(
+        [model.predict(one) for model, one in zip(models, raw, strict=True)]
+    )  # (n_folds, n_people, n_arms)
     prediction = by_fold[folds, np.arange(len(folds)), arm_index]
     return OutOfFoldResiduals(
         fold_index=folds.astype(np.int64),
@@ -113,9 +124,13 @@ def _residuals(
 
 
 def _bootstrap_models(
-    fitted: TunedElasticNet, table: TrainingTable, config: ExperimentConfig, *, n_jobs: int
+    fitted: TunedElasticNet | TunedRegressor, table: TrainingTable, config: ExperimentConfig, *, n_jobs: int
 ) -> list[LinearResponseModel]:
-    """Refits with the chosen penalties on resamples of people, drawn within arms."""
+    """Refits with the chosen penalties on resamples of people, drawn within arms.
+
+    Harmonisation is not learned anew: at scoring, all models get the inputs as the whole cohort's harmonises them, and
+    a resample may hold too few people of a site.
+    """
     rng = np.random.default_rng([config.validation.seed, 1])
     arms = np.zeros(len(table.outcome), dtype=str) if table.arms is None else np.asarray(table.arms)
     members = [np.flatnonzero(arms == arm) for arm in np.unique(arms)]
@@ -123,9 +138,12 @@ def _bootstrap_models(
         np.concatenate([rng.choice(of_arm, size=len(of_arm)) for of_arm in members])
         for _ in range(config.validation.n_bootstrap_models)
     ]
-    pipeline = fitted.with_penalties_fixed()
+    pipeline, inputs = fitted.with_penalties_fixed(), table.model_inputs
+    if table.harmonization:
+        inputs = fitted.pipeline_.named_steps["harmonization"].transform(inputs)
+        pipeline = pipeline[1:]
     fitted_pipelines: list[Pipeline] = Parallel(n_jobs=n_jobs)(
-        delayed(fit_fold)(pipeline, table.model_inputs, table.outcome, rows) for rows in draws
+        delayed(fit_fold)(pipeline, inputs, table.outcome, rows) for rows in draws
     )
     return [linear_model_of(one) for one in fitted_pipelines]
 

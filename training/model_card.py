@@ -43,6 +43,7 @@ def make_card(
         "feature_families": sorted({definition.family for definition in table.weighted_definitions}),
         "minimum_reliability": config.features.minimum_reliability,
         "reference": reference_document(table),
+        "harmonization": harmonization_document(table),
         "covariates": [covariate.name for covariate in table.covariates],
         "model": config.model.primary,
         "validation": _validation(config),
@@ -60,6 +61,10 @@ def permutation_document(test: PermutationTest | None) -> dict[str, Any]:
     return {
         "p_value": test.p_value,
         "n_permutations": len(test.null_r2),
+        "n_planned": test.n_planned or len(test.null_r2),
+        "stopped_early": test.stopped_early,
+        "statistic": "R2 of one cross-validation" if not test.competitors else "highest R2 among the competing models",
+        "competitors": list(test.competitors),
         "observed_r2": test.observed_r2,
         "null_r2_mean": float(test.null_r2.mean()),
         "null_hypothesis": test.null_hypothesis,
@@ -76,6 +81,20 @@ def reference_document(table: TrainingTable) -> dict[str, Any] | None:
         "features": sorted({source.family for source in table.reference.sources}),
         "expected_given": [covariate.name for covariate in step.covariates],
         "threshold": step.threshold,
+    }
+
+
+def harmonization_document(table: TrainingTable) -> dict[str, Any] | None:
+    """Return how site effects are taken out of the features, None if they are not."""
+    step = table.harmonization
+    if step is None:
+        return None
+    return {
+        "n_features": len(step.features),
+        "sites": list(step.site.levels),
+        "preserved": [covariate.name for covariate in step.preserved],
+        "reference_site": step.reference_site,
+        "unseen_site": step.unseen_site,
     }
 
 
@@ -113,7 +132,10 @@ def _validation(config: ExperimentConfig) -> str:
     inner = validation.inner_folds
     tuned = "leave-one-out" if inner == "leave_one_out" else f"{inner}-fold"
     if validation.scheme == "leave_one_out":
-        return f"nested leave-one-out, penalties tuned by inner {tuned}"
+        of = "one-group" if config.cohort.groups else "one"
+        return f"nested leave-{of}-out, penalties tuned by inner {tuned}"
+    if validation.scheme == "leave_one_site_out":
+        return f"nested leave-one-site-out, penalties tuned by inner {tuned}"
     return f"nested {validation.n_repeats}x{validation.n_folds}-fold, penalties tuned by inner {tuned}"
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from training.evaluation.assessment import Assessment
 from training.evaluation.metrics import Metrics, PairedComparison
 from training.evaluation.nested_cv import OutOfFold
 
-Role = Literal["primary", "candidate", "baseline"]
+Role = Literal["primary", "winner", "candidate", "baseline"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,5 +19,11 @@ class ModelResult:
     name: str
     role: Role
     predicted: OutOfFold
-    metrics: Metrics
-    gain_of_primary: PairedComparison | None  # how much better the primary is; None for the primary itself
+    assessment: Assessment
+    gain_of_primary: PairedComparison | None  # how much better the first model is; None: itself, or not comparable
+    n_inputs: int | None = None  # columns that a baseline reads
+
+    @property
+    def metrics(self) -> Metrics:
+        """R2, MAE and RMSE; of the probability, for models of a response."""
+        return self.assessment.metrics

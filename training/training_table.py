@@ -19,18 +19,23 @@ from predictor.errors import (
     ValueOutOfRangeError,
 )
 from predictor.features.feature_vector import FeatureDefinition
+from predictor.model.harmonization import SiteHarmonization
 from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, CovariateRole, OutcomeDefinition
 from predictor.model.reliability import standard_error_column
 from training.cohort.outcome import OUTCOMES, outcome_values
 from training.cohort.participants import listed, read_participants
-from training.config import CovariatesConfig, ExperimentConfig
+from training.config import CovariatesConfig, ExperimentConfig, FeaturesConfig
+from training.evaluation.splits import GROUP_COLUMN
 from training.feature_table import FeatureTable, read_feature_table
+from training.promotion_gate import not_available_at_baseline
 from training.reference_cohort import ReferenceCohort, level_text, matching, read_reference_cohort
+from training.site_harmonization import asked_for, make_harmonization
 
 CONTROL_GROUP = "control"
 MOTION_FEATURE = "quality_mean_framewise_displacement_mm"
 QUALITY_KIND = "quality"
 REFUSED = "refused"
+ANALYSIS = "analysis"
 NEEDS_REFERENCE = "Deviations are learned from controls: add a section [reference] to the experiment file."
 
 
@@ -50,6 +55,8 @@ class TrainingTable:
     reference: ReferenceCohort | None = None  # controls, who have no row here
     learned: tuple[FeatureDefinition, ...] = ()  # features of the models that the comparison with controls makes
     unweighted: tuple[str, ...] = ()  # of `definitions`, those that only this comparison needs
+    harmonization: SiteHarmonization | None = None  # not fitted
+    groups: tuple[str, ...] | None = None  # group of everyone: families, visits of one person; None: all stand alone
 
     def __post_init__(self) -> None:
         # The proof of fold isolation poisons `inputs`; a patient among the controls would be out of its reach.
@@ -61,7 +68,8 @@ class TrainingTable:
         """Columns of the models: features, covariates, and standard errors where a floor of reliability needs them."""
         names = [d.name for d in self.definitions]
         errors = [name for name in map(standard_error_column, names) if name in self.inputs]
-        return self.inputs[names + [c.name for c in self.covariates] + errors]
+        groups = [GROUP_COLUMN] if GROUP_COLUMN in self.inputs else []  # tuning keeps groups together too
+        return self.inputs[names + [c.name for c in self.covariates] + errors + groups]
 
     @property
     def weighted_definitions(self) -> tuple[FeatureDefinition, ...]:
@@ -72,6 +80,11 @@ class TrainingTable:
     def arms(self) -> list[str] | None:
         """Arm of everyone, None for a cohort without arms."""
         return self._labels("arm")
+
+    @property
+    def sites(self) -> list[str] | None:
+        """Site of everyone, None where no site is named."""
+        return self._labels("site")
 
     @property
     def strata(self) -> list[str] | None:
@@ -109,10 +122,14 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     people = people.loc[values.index]
     reference = _reference(config, participants, features, patients=people.index, treated=treated, usable=usable)
     learned = reference.learned if reference else ()
-    chosen = _chosen((*features.definitions, *learned), config.features.families)
+    chosen = _chosen((*features.definitions, *learned), config.features)
     needed = {definition.name for definition in chosen} | set(reference.features_needed if reference else ())
     definitions = tuple(definition for definition in features.definitions if definition.name in needed)
     covariates, demographic = _covariates(people, config.covariates)
+    harmonization = None
+    if config.harmonization:
+        harmonization = make_harmonization(config.harmonization, people, covariates=covariates, definitions=definitions)
+        covariates += asked_for(harmonization, covariates)
     of_models = {covariate.name for covariate in covariates}
     covariates += tuple(c for c in (reference.asked if reference else ()) if c.name not in of_models)
     motion = [d.name for d in features.definitions if d.name.startswith(MOTION_FEATURE)]
@@ -123,9 +140,14 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     of_participants = [column for column in config.covariates.motion if column not in inputs]
     _check_columns(people, of_participants)
     _check_names(list(inputs.columns), (*known.columns, *of_participants), outcome=definition.name)
+    groups = _groups(people, config.cohort.groups)
+    _check_registered_name(chosen, config.tracking.registered_model)
     errors = _standard_errors(features, inputs, definitions) if config.features.minimum_reliability > 0 else inputs[[]]
     return TrainingTable(
-        inputs=pd.concat([inputs, _as_objects(known), _motion(people[of_participants]), errors], axis=1),
+        inputs=pd.concat(
+            [inputs, _as_objects(known), _motion(people[of_participants]), errors, _group_column(groups, people.index)],
+            axis=1,
+        ),
         outcome=values.to_numpy(dtype=np.float64),
         outcome_definition=definition,
         definitions=definitions,
@@ -137,6 +159,8 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
         reference=reference,
         learned=tuple(one for one in learned if one in chosen),
         unweighted=tuple(one.name for one in definitions if one not in chosen),
+        harmonization=harmonization,
+        groups=groups,
     )
 
 
@@ -179,8 +203,9 @@ def _usable(features: FeatureTable) -> pd.Index:
     return features.quality.index[(features.quality["status"] != REFUSED).to_numpy()]
 
 
-def _chosen(definitions: Sequence[FeatureDefinition], families: Sequence[str]) -> tuple[FeatureDefinition, ...]:
-    """Features of the families asked for; all but the quality measures when none is."""
+def _chosen(definitions: Sequence[FeatureDefinition], config: FeaturesConfig) -> tuple[FeatureDefinition, ...]:
+    """Features asked for by family and name; all but the quality measures when none is."""
+    families = config.families
     known = sorted({definition.family for definition in definitions})
     unknown = sorted(set(families) - set(known))
     if unknown:
@@ -192,7 +217,27 @@ def _chosen(definitions: Sequence[FeatureDefinition], families: Sequence[str]) -
     chosen = tuple(d for d in definitions if (d.family in families if families else d.kind != QUALITY_KIND))
     if not chosen:
         raise TrainingError("the feature table holds no features to train on.", where="[features] families")
-    return chosen
+    absent = sorted(set(config.names) - {definition.name for definition in chosen})
+    if absent:
+        raise ConfigError(
+            f"the feature table has no {listed(absent)} among the families asked for.", where="[features] names"
+        )
+    return tuple(definition for definition in chosen if not config.names or definition.name in config.names)
+
+
+def _check_registered_name(definitions: Sequence[FeatureDefinition], registered: str) -> None:
+    """Ask for a name that says so where the scan after treatment is needed: such a model is no version of a predictor.
+
+    The promotion gate refuses it in any case; the name keeps it apart on the shelf.
+    """
+    late = not_available_at_baseline([definition.name for definition in definitions])
+    if late and ANALYSIS not in registered.lower():
+        raise ConfigError(
+            f"{listed(late)} cannot be measured before treatment; expected a registered name with the word {ANALYSIS}, "
+            f"got {registered!r}.",
+            where="[tracking] registered_model",
+            remedy=f"Name it {registered}-{ANALYSIS}, or leave these features out.",
+        )
 
 
 def _covariates(people: pd.DataFrame, config: CovariatesConfig) -> tuple[tuple[Covariate, ...], tuple[Covariate, ...]]:
@@ -266,6 +311,23 @@ def _standard_errors(
             remedy="Extract the features from scans (standard_errors.tsv stands beside features.tsv), or set it to 0.",
         )
     return errors.rename(columns=standard_error_column)
+
+
+def _groups(people: pd.DataFrame, column: str) -> tuple[str, ...] | None:
+    """Return the group of everyone; people with an empty cell are a group of their own."""
+    if not column:
+        return None
+    _check_columns(people, [column])
+    alone = people[column].isna()
+    return tuple(
+        f"alone: {person}" if is_alone else f"group: {level_text(group)}"
+        for person, group, is_alone in zip(people.index, people[column], alone, strict=True)
+    )
+
+
+def _group_column(groups: tuple[str, ...] | None, people: pd.Index) -> pd.DataFrame:
+    columns = {} if groups is None else {GROUP_COLUMN: list(groups)}
+    return pd.DataFrame(columns, index=people, dtype=object)
 
 
 def _check_names(features: Sequence[str], known: Sequence[str], *, outcome: str) -> None:

@@ -115,7 +115,13 @@ def _site_reasons(person: PersonInputs, bundle: ModelBundle) -> Iterator[Reason]
         if covariate.level_of(value) is None:
             what = "no site is given" if value is None else "the model has seen no one from this site"
             detail = f"{what}; it was trained on {_shown(list(covariate.levels))}"
-            yield Reason("unseen-site", bundle.unseen_site_policy, detail)
+            if bundle.unseen_site_policy == "refuse":
+                yield Reason("unseen-site", "refuse", detail)
+                continue
+            if bundle.harmonization:
+                site = bundle.harmonization.reference_site
+                detail += f"; the features are taken as they are, as if from {site or 'an average site'}"
+            yield Reason("unseen-site", "flag", detail)
 
 
 def _reference_reasons(person: PersonInputs) -> Iterator[Reason]:

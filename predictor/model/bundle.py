@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
 from predictor.model.reference_model import ReferenceModel
 from predictor.model.sealed_folder import read_sealed_folder, write_sealed_folder
+from predictor.model.site_correction import SiteCorrection, UnseenSitePolicy
 from predictor.model.training_range import TrainingRange
 
 # 2: deviations from a reference of controls. Version 1 belongs to recipes that this version no longer computes, so
@@ -60,6 +61,13 @@ _REFERENCE_ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
     },
     "deviations": {"background": (FLOAT, 2)},
 }  # fmt: skip
+# Only of bundles that take site effects out of the features.
+_HARMONIZATION_ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
+    "harmonization": {
+        "centre": (FLOAT, 1), "coefficients": (FLOAT, 2), "mean": (FLOAT, 1), "scale": (FLOAT, 1),
+        "shift": (FLOAT, 2), "spread": (FLOAT, 2),
+    },
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,8 +90,10 @@ class ModelBundle:
     bootstrap_models: LinearEnsemble
     training_range: TrainingRange
     trained_on: int  # people
-    unseen_site_policy: Literal["flag", "refuse"] = "flag"
+    unseen_site_policy: UnseenSitePolicy = "flag"
     deviations: LearnedDeviations | None = None  # None: the model compares no one with controls
+    # Takes site effects out of the measured features before any model sees them; None: they stay as measured.
+    harmonization: SiteCorrection | None = None
     card: Mapping[str, Any] = field(default_factory=dict)  # JSON-able
     versions: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None  # of the folder it was loaded from
@@ -99,8 +109,9 @@ class ModelBundle:
         if levels is not None and self.arms != levels:
             raise ModelBundleError("the model's arms are not the levels of the arm covariate.")
         self._check_sizes()
-        if self.unseen_site_policy not in ("flag", "refuse"):
-            raise ModelBundleError(f"expected policy flag or refuse, found {self.unseen_site_policy!r}.")
+        if self.unseen_site_policy not in get_args(UnseenSitePolicy):
+            raise ModelBundleError(f"expected policy flag, reference or refuse, found {self.unseen_site_policy!r}.")
+        self._check_harmonization()
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -133,6 +144,23 @@ class ModelBundle:
             n_sources = len(self.source_numbers)
             is_needed[self.source_numbers] |= (whole[:n_sources] != 0) | (whole[n_sources:] != 0).any()
         return is_needed
+
+    @property
+    def harmonised_numbers(self) -> list[int]:
+        """Which of the measured features are harmonised, in the correction's order."""
+        names = self.feature_names
+        return [names.index(name) for name in self.harmonization.features] if self.harmonization else []
+
+    def _check_harmonization(self) -> None:
+        correction = self.harmonization
+        if correction is None:
+            return
+        asked = {covariate.name for covariate in self.covariates}
+        needed = {correction.site, *(covariate.name for covariate in correction.preserved)}
+        if not set(correction.features) <= set(self.feature_names) or not needed <= asked:
+            raise ModelBundleError("the harmonisation needs features or covariates that nobody is asked for.")
+        if self.deviations:
+            raise ModelBundleError("expected harmonisation or a reference of controls, found both.")
 
     def _check_sizes(self) -> None:
         n_inputs, n_arms = len(self.model.input_names), len(self.arms)
@@ -174,8 +202,10 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
     parts = {part: getattr(bundle, part) for part in _ARRAYS}
     if bundle.deviations:
         parts |= {"reference": bundle.deviations.reference, "deviations": bundle.deviations}
+    if bundle.harmonization:
+        parts |= {"harmonization": bundle.harmonization}
     for part, record in parts.items():
-        for name in (_ARRAYS | _REFERENCE_ARRAYS)[part]:
+        for name in (_ARRAYS | _REFERENCE_ARRAYS | _HARMONIZATION_ARRAYS)[part]:
             files[_path(part, name)] = array_bytes(getattr(record, name))
     return write_sealed_folder(folder, files)
 
@@ -224,9 +254,10 @@ def _path(part: str, name: str) -> str:
 
 
 def _arrays_in(folder: Path) -> dict[str, dict[str, tuple[np.dtype[Any], int]]]:
-    """Arrays that the folder must hold: with the reference's if its first one is there, then with all of them."""
+    """Arrays that the folder must hold: those of an optional part if its first one is there, then all of them."""
     has_reference = (folder / _path("reference", "centre")).is_file()
-    return _ARRAYS | (_REFERENCE_ARRAYS if has_reference else {})
+    has_harmonization = (folder / _path("harmonization", "centre")).is_file()
+    return _ARRAYS | (_REFERENCE_ARRAYS if has_reference else {}) | (_HARMONIZATION_ARRAYS if has_harmonization else {})
 
 
 def _file_names(described: Mapping[str, Mapping[str, object]]) -> frozenset[str]:
@@ -264,6 +295,7 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         "outcome": bundle.outcome.document(),
         "definitions": _definitions_document(bundle.definitions),
         "deviations": _deviations_document(bundle.deviations) if bundle.deviations else None,
+        "harmonization": _harmonization_document(bundle.harmonization) if bundle.harmonization else None,
         "covariates": [covariate.document() for covariate in bundle.covariates],
         "arms": list(bundle.arms),
         "recipe": bundle.recipe.document() if bundle.recipe else None,
@@ -318,6 +350,31 @@ def _deviations_of(document: dict[str, Any] | None, arrays: dict[str, dict[str, 
     )
 
 
+def _harmonization_document(correction: SiteCorrection) -> dict[str, Any]:
+    return {
+        "features": list(correction.features),
+        "site": correction.site,
+        "sites": list(correction.sites),
+        "preserved": [covariate.document() for covariate in correction.preserved],
+        "reference_site": correction.reference_site,
+    }
+
+
+def _harmonization_of(document: dict[str, Any] | None, arrays: dict[str, dict[str, Any]]) -> SiteCorrection | None:
+    if (document is None) != ("harmonization" not in arrays):
+        raise ModelBundleError("the harmonisation has arrays without a description, or the other way round.")
+    if document is None:
+        return None
+    return SiteCorrection(
+        features=tuple(document["features"]),
+        site=document["site"],
+        sites=tuple(document["sites"]),
+        preserved=tuple(_covariate_of(one) for one in document["preserved"]),
+        reference_site=document["reference_site"],
+        **arrays["harmonization"],
+    )
+
+
 def _covariate_of(document: dict[str, Any]) -> Covariate:
     return Covariate(**{**document, "levels": tuple(document["levels"])})
 
@@ -349,6 +406,8 @@ def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any
         trained_on=int(document["trained_on"]),
         unseen_site_policy=document["unseen_site_policy"],
         deviations=deviations,
+        # Bundles of this schema were written before harmonisation existed; they have no such entry.
+        harmonization=_harmonization_of(document.get("harmonization"), arrays),
         card=dict(document["card"]),
         versions=dict(document["versions"]),
         digest=digest,

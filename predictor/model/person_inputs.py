@@ -36,6 +36,8 @@ class PersonInputs:
     features: Mapping[str, float | None]  # everything that was measured, also what this model does not use
     covariates: Mapping[str, CovariateValue]
     deviations: PersonDeviations | None = None  # None: the model compares no one with controls
+    # (n_definitions,): change of the model's value per unit of the measured feature; None: nothing is harmonised
+    gain: NDArray[np.float64] | None = None
 
 
 def person_inputs(
@@ -71,7 +73,8 @@ def person_inputs(
         if value is not None and is_missing(value):
             finite_number(value, where=f"covariate {covariate.name}")  # NaN is no way to say missing
         of_covariates.append(covariate.encode([value])[0] if covariate.role != "arm" else np.empty(0))
-    blocks, deviations = [measured], None
+    harmonised, gain = _harmonise(measured, covariates, bundle)
+    blocks, deviations = [harmonised], None
     if bundle.deviations:
         deviations = _judge(measured[bundle.source_numbers], {**covariates, **numbers}, bundle.deviations)
         blocks.append(bundle.deviations.features(deviations.z[np.newaxis])[0])
@@ -80,7 +83,27 @@ def person_inputs(
         features=numbers,
         covariates=dict(covariates),
         deviations=deviations,
+        gain=gain,
     )
+
+
+def _harmonise(
+    measured: NDArray[np.float64], covariates: Mapping[str, CovariateValue], bundle: ModelBundle
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Take the effect of the person's site out of the features; someone from another site keeps them."""
+    correction = bundle.harmonization
+    if correction is None:
+        return measured, None
+    site = next(one for one in bundle.covariates if one.name == correction.site)
+    columns = [one.encode([covariates.get(one.name)])[0] for one in correction.preserved]
+    found = correction.apply(
+        measured[np.newaxis, bundle.harmonised_numbers],
+        np.concatenate([*columns, np.empty(0)])[np.newaxis],
+        [site.level_of(covariates.get(site.name))],
+    )
+    values, gain = measured.copy(), np.ones(len(measured))
+    values[bundle.harmonised_numbers], gain[bundle.harmonised_numbers] = found.values[0], found.gain[0]
+    return values, gain
 
 
 def _judge(

@@ -43,6 +43,8 @@ def scan_noise_variance(
         In squared units of the outcome; None if no feature that matters has a standard error.
     """
     of_feature = np.array([_or_nan(standard_errors.get(name)) for name in bundle.feature_names], dtype=np.float64)
+    if person.gain is not None:
+        of_feature = of_feature * person.gain
     is_known = np.isfinite(of_feature) & np.isfinite(person.values[: len(of_feature)])
     if not (is_known & bundle.is_needed).any():
         return None

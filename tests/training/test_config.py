@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from predictor.errors import ConfigError
-from training.config import ExperimentConfig, ReferenceConfig, read_experiment
+from training.config import ExperimentConfig, HarmonizationConfig, ModelConfig, ReferenceConfig, read_experiment
 
 MINIMAL = """
 name = "trial"
@@ -122,3 +122,43 @@ def test_the_outcome_is_no_covariate(tmp_path: Path) -> None:
     text = MINIMAL.replace('name = "caps5_percent_improvement"', 'column = "pain"\nunit = "z"')
     with pytest.raises(ConfigError, match="pain is the outcome"):
         read(tmp_path, text, 'covariates.clinical=["pain"]')
+
+
+def test_models_compete_when_none_is_named_primary() -> None:
+    for one in (
+        ModelConfig(primary="", candidates=("elastic_net", "random_forest")),
+        ModelConfig(compete=True, primary="elastic_net", candidates=("random_forest", "elastic_net")),
+    ):
+        assert one.is_competition
+        assert set(one.competitors) == {"elastic_net", "random_forest"}
+    assert not ModelConfig(candidates=("ridge",)).is_competition
+
+
+def test_a_competition_needs_two_models_of_the_outcome_itself() -> None:
+    with pytest.raises(ConfigError, match="at least 2 models that compete"):
+        ModelConfig(primary="", candidates=("elastic_net", "svm_linear"))
+
+
+def test_leaving_sites_out_needs_the_site(tmp_path: Path) -> None:
+    text = MINIMAL + '[validation]\nscheme = "leave_one_site_out"\n'
+    with pytest.raises(ConfigError, match="needs the column of the site"):
+        read(tmp_path, text)
+    assert read(tmp_path, text, "covariates.site=site").validation.scheme == "leave_one_site_out"
+
+
+def test_harmonisation_is_read_and_what_cannot_work_is_named(tmp_path: Path) -> None:
+    site = MINIMAL + '[covariates]\nsite = "site"\n'
+    section = '[harmonization]\npreserved = ["age"]\nunseen_site = "reference"\nreference_site = "1"\n'
+    found = read(tmp_path, site + section).harmonization
+    assert found == HarmonizationConfig(preserved=("age",), unseen_site="reference", reference_site="1")
+    assert read(tmp_path, site).harmonization is None
+    for text, where in (
+        (MINIMAL + section, "[covariates] site"),
+        (site + section + "[reference]\n", "[harmonization]"),
+        (site + '[harmonization]\nunseen_site = "reference"\n', "[harmonization] reference_site"),
+        (site + '[harmonization]\nunseen_site = "guess"\n', "[harmonization] unseen_site"),
+        (site + '[harmonization]\npreserved = ["age", "age"]\n', "[harmonization] preserved"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read(tmp_path, text)
+        assert caught.value.where == where

@@ -34,7 +34,9 @@ def test_a_planted_effect_is_found_and_the_constant_scores_zero(result: Experime
     assert result.primary.metrics.r2 > by_name["arm + clinical"].metrics.r2 + 0.1
     assert result.permutation is not None
     assert result.permutation.p_value == 1 / 25
-    assert result.permutation.observed_r2 == r2_against_training_mean(result.primary.predicted.repeat(0))
+    # Permutations are judged by compiled code, which agrees with the fitted models to the solver's tolerance.
+    of_first_repeat = r2_against_training_mean(result.primary.predicted.repeat(0))
+    assert result.permutation.observed_r2 == pytest.approx(of_first_repeat, abs=1e-6)
     assert result.fold_isolation.passed
 
 

@@ -18,6 +18,7 @@ from training.evaluation.fold_isolation import (
     prove_fold_isolation,
 )
 from training.evaluation.nested_cv import fit_fold
+from training.evaluation.poison import Poison
 from training.evaluation.splits import stratified_folds
 
 TUNED = TunedElasticNet(StandardScaler(), l1_ratios=(0.5,), n_alphas=8, inner_folds=3)
@@ -87,3 +88,48 @@ def test_an_estimator_that_learns_nothing_visible_does_not_pass(
     cohort: tuple[pd.DataFrame, np.ndarray, np.ndarray],
 ) -> None:
     assert not prove_fold_isolation(lambda inputs, outcome, train: {}, *cohort).passed
+
+
+def test_a_step_that_only_counts_gaps_is_caught(cohort: tuple[pd.DataFrame, np.ndarray, np.ndarray]) -> None:
+    inputs, outcome, folds = cohort
+    gappy = inputs.copy()
+    gappy.iloc[::7, 3] = np.nan
+
+    def drop_gappy_columns(inputs: pd.DataFrame, outcome: np.ndarray, train: np.ndarray) -> Mapping[str, StepState]:
+        kept = inputs.columns[inputs.isna().mean() < 0.05]
+        return {"dropping": {"kept_": tuple(kept)}}
+
+    assert prove_fold_isolation(drop_gappy_columns, gappy, outcome, folds).leaking_step == "dropping"
+
+
+def test_a_fit_that_held_out_people_can_stop_has_seen_them(
+    cohort: tuple[pd.DataFrame, np.ndarray, np.ndarray],
+) -> None:
+    def refuse_large_numbers(inputs: pd.DataFrame, outcome: np.ndarray, train: np.ndarray) -> Mapping[str, StepState]:
+        if inputs.abs().max(axis=None) > 1e5:
+            raise ValueError("too large")
+        return estimator_steps(TUNED)(inputs, outcome, train)
+
+    proof = prove_fold_isolation(refuse_large_numbers, *cohort)
+    assert (proof.leaking_step, proof.leaking_attribute) == ("fitting", "stopped by ValueError")
+
+
+def test_every_fold_of_every_repeat_is_tried(cohort: tuple[pd.DataFrame, np.ndarray, np.ndarray]) -> None:
+    inputs, outcome, folds = cohort
+    assert prove_fold_isolation(estimator_steps(TUNED), inputs, outcome, np.stack([folds, folds[::-1]])).n_folds == 6
+
+
+@pytest.mark.parametrize("kind", list(Poison))
+def test_every_poison_changes_the_rows_it_should_and_keeps_labels_labels(
+    kind: Poison, rng: np.random.Generator
+) -> None:
+    inputs = pd.DataFrame({"x": rng.standard_normal(20), "arm": np.arange(20) % 2 + 1.0, "site": list("ab") * 10})
+    labels = (np.arange(20) % 3 == 0).astype(float)
+    rows = np.array([3, 4, 5, 6])
+    bad, bad_labels = poisoned(inputs, labels, rows, kind=kind, categories=["arm"])
+    others = np.setdiff1d(np.arange(20), rows)
+    pd.testing.assert_frame_equal(bad.iloc[others], inputs.iloc[others], check_dtype=False)
+    assert (bad["x"].iloc[rows] != inputs["x"].iloc[rows]).all()
+    assert (bad["arm"].iloc[rows] == 3 - inputs["arm"].iloc[rows]).all()
+    assert (bad["site"].iloc[rows] != inputs["site"].iloc[rows]).all()
+    assert np.array_equal(bad_labels, np.where(np.isin(np.arange(20), rows), 1 - labels, labels))

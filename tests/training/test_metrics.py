@@ -97,3 +97,21 @@ def test_models_on_other_folds_cannot_be_compared(rng: np.random.Generator) -> N
     )
     with pytest.raises(ValueError, match="same folds"):
         compare(first, second, seed=0)
+
+
+def test_the_interval_of_r_agrees_with_scipys_bootstrap(rng: np.random.Generator) -> None:
+    outcome = rng.standard_normal(80)
+    prediction = outcome * 0.5 + rng.standard_normal(80) * 0.6
+    metrics = measure(out_of_fold(outcome, prediction[np.newaxis], leave_one_out(80)[np.newaxis]), seed=0)
+    expected = stats.bootstrap(
+        (outcome, prediction),
+        lambda x, y: np.corrcoef(x, y)[0, 1],
+        paired=True,
+        vectorized=False,
+        method="percentile",
+        n_resamples=2000,
+        rng=np.random.default_rng(5),
+    ).confidence_interval
+    assert metrics.pearson_r_interval is not None
+    found = [metrics.pearson_r_interval.lower, metrics.pearson_r_interval.upper]
+    assert found == pytest.approx([expected.low, expected.high], abs=0.02)

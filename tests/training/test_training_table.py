@@ -20,7 +20,15 @@ from predictor.errors import (
     UnknownParticipantError,
     ValueOutOfRangeError,
 )
-from training.config import CohortConfig, CovariatesConfig, ExperimentConfig, OutcomeConfig, TrackingConfig
+from training.config import (
+    CohortConfig,
+    CovariatesConfig,
+    ExperimentConfig,
+    HarmonizationConfig,
+    OutcomeConfig,
+    TrackingConfig,
+)
+from training.evaluation.splits import GROUP_COLUMN
 from training.training_table import read_training_table
 
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -176,3 +184,36 @@ def test_empty_text_means_no_arm_no_treatment_no_site(tmp_path: Path) -> None:
     config = config_of(tmp_path)
     table = read_training_table(replace(config, covariates=replace(config.covariates, arm="", site="", treatment="")))
     assert [covariate.name for covariate in table.covariates] == ["caps5_total_baseline"]
+
+
+def with_groups(config: ExperimentConfig, column: str) -> ExperimentConfig:
+    return replace(config, cohort=replace(config.cohort, groups=column))
+
+
+def test_people_of_a_family_are_one_group_and_people_without_one_stand_alone(tmp_path: Path) -> None:
+    families = ["1", "1", "n/a", "n/a", "2", "2", *["n/a"] * 8]
+    write_cohort(tmp_path, people=lambda table: table.assign(family=families))
+    table = read_training_table(with_groups(config_of(tmp_path), "family"))
+    assert table.groups is not None
+    of = dict(zip(table.inputs.index, table.groups, strict=True))
+    assert of["sub-00"] == of["sub-01"] != of["sub-04"] == of["sub-05"]
+    assert len(set(table.groups)) == 9
+    assert list(table.model_inputs[GROUP_COLUMN]) == list(table.groups)
+
+
+def test_a_column_of_groups_that_is_not_there_is_named(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    with pytest.raises(MissingColumnError, match="lacks family"):
+        read_training_table(with_groups(config_of(tmp_path), "family"))
+
+
+def test_harmonisation_asks_for_its_columns_and_gives_them_no_weight(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    config = replace(config_of(tmp_path), harmonization=HarmonizationConfig(preserved=("age",)))
+    table = read_training_table(config)
+    assert table.harmonization is not None
+    assert table.harmonization.features == ("a", "b", "c")
+    assert [(c.name, c.role) for c in table.covariates if c.role == "reference"] == [("age", "reference")]
+    assert "age" in table.model_inputs
+    fitted = table.harmonization.fit(table.model_inputs)
+    assert fitted.sites_ == ("1", "2")

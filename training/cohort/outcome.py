@@ -66,6 +66,7 @@ OUTCOMES: dict[str, ScaleOutcome] = {
     "caps5_response_10_points": ScaleOutcome("caps5_total", 80, "response", 10, "points"),
     "caps5_response_13_points": ScaleOutcome("caps5_total", 80, "response", 13, "points"),
     "pcl5_response_15_points": ScaleOutcome("pcl5_total", 80, "response", 15, "points"),
+    "madrs_percent_improvement": ScaleOutcome("madrs_total", 60, "percent", 50),  # depression, beside PTSD
 }
 
 

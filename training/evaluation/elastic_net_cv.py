@@ -31,7 +31,7 @@ from predictor.errors import TrainingError
 from training.evaluation import elastic_net_kernel as kernel
 from training.evaluation.metrics import r2_against_training_mean
 from training.evaluation.nested_cv import OutOfFold
-from training.evaluation.permutation import MakePartition, PermutationTest, permute_within
+from training.evaluation.permutation import Exchange, MakePartition, PermutationTest, Progress
 from training.evaluation.splits import Partition, leave_one_out, train_and_test
 
 Floats = NDArray[np.float64]
@@ -286,6 +286,7 @@ def permute_elastic_net(
     y: ArrayLike,
     *,
     strata: Sequence[object] | None = None,
+    groups: Sequence[object] | None = None,
     make_partition: MakePartition,
     inner_folds: MakeInnerFolds | None = None,
     grid: PenaltyGrid = CV_GLMNET,
@@ -293,6 +294,7 @@ def permute_elastic_net(
     n_permutations: int,
     seed: int,
     n_jobs: int = 1,
+    show: Progress | None = None,
 ) -> PermutationTest:
     """Chance level of the whole nested cross-validation, tuning included.
 
@@ -303,12 +305,16 @@ def permute_elastic_net(
     ----------
     strata
         Arm and site of every person; outcomes are exchanged within. None permutes over everyone.
+    groups
+        Group of every person; whole groups exchange outcomes. None: everyone is on their own.
     make_partition
         Draws outer folds for an outcome, anew for every permutation.
     observed_r2
         R2 of one cross-validation with the true outcome.
     n_jobs
         Threads; the compiled code holds no lock.
+    show
+        Passes the draws through, for a progress bar.
 
     Raises
     ------
@@ -316,20 +322,20 @@ def permute_elastic_net(
         If the input is not as described, or nothing can be exchanged.
     """
     values = columns.with_outcome(y)
-    outcome, n_people = values[-1], values.shape[1]
-    labels = np.zeros(n_people, dtype=str) if strata is None else np.asarray([str(label) for label in strata])
-    if all(np.ptp(outcome[labels == label]) == 0 for label in np.unique(labels)):
-        raise TrainingError("no arm and site hold two people with different outcomes; nothing can be permuted.")
+    outcome = values[-1]
+    exchange = Exchange.within(len(outcome), strata=strata, groups=groups)
+    exchange.check(outcome)
 
     def permuted_r2(seed: np.random.SeedSequence) -> float:
         rng = np.random.default_rng(seed)
-        permuted = np.concatenate([values[:-1], permute_within(outcome, labels, rng)[np.newaxis]])
+        permuted = np.concatenate([values[:-1], exchange.permute(outcome, rng)[np.newaxis]])
         folds = make_partition(permuted[-1], rng)
         return r2_against_training_mean(_nested(permuted, columns, folds, inner_folds or _leave_one_out, grid))
 
     seeds = np.random.SeedSequence(seed).spawn(n_permutations)
     with ThreadPoolExecutor(n_jobs) as threads:
-        null = np.fromiter(threads.map(permuted_r2, seeds), dtype=np.float64)
+        draws = threads.map(permuted_r2, seeds)
+        null = np.fromiter(draws if show is None else show(draws, n_permutations), dtype=np.float64)
     return PermutationTest(observed_r2, np.sort(null))
 
 

@@ -7,7 +7,7 @@ held-out people, and it is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,16 +15,21 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from sklearn.pipeline import Pipeline
 
+from training.evaluation.learned_state import StepState, is_same, learned_steps
 from training.evaluation.nested_cv import fit_fold
+from training.evaluation.poison import Poison, poisoned
 from training.evaluation.splits import Partition, train_and_test
 
-POISON = 1e6  # finite, so that no check for missing values stops it on the way
-StepState = Mapping[str, object]
+__all__ = [
+    "FitSteps", "FoldIsolation", "StepState", "estimator_steps", "learned_steps", "poisoned", "prove_fold_isolation",
+]  # fmt: skip
+
+Rows = NDArray[np.intp]
 # (inputs, outcome, training rows) -> learned state of every step, in the order of the steps
-FitSteps = Callable[[pd.DataFrame, NDArray[np.float64], NDArray[np.intp]], Mapping[str, StepState]]
+FitSteps = Callable[[pd.DataFrame, NDArray[np.float64], Rows], Mapping[str, StepState]]
+
+PREDICTIONS, FITTING = "predictions", "fitting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,19 @@ class FoldIsolation:
     leaking_step: str | None = None
     leaking_attribute: str | None = None
     fold: int | None = None
+    is_reproducible: bool = True  # False: fitting the same people twice differs, so that nothing can be proven
 
     @property
     def passed(self) -> bool:
         """Whether nothing changed in any fold, and something was compared."""
         return self.leaking_step is None and self.n_values_compared > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Leak:
+    step: str
+    attribute: str
+    is_reproducible: bool = True
 
 
 def prove_fold_isolation(
@@ -49,9 +62,13 @@ def prove_fold_isolation(
     outcome: NDArray[np.float64],
     folds: Partition,
     *,
+    categories: Collection[str] = (),
     n_jobs: int = 1,
 ) -> FoldIsolation:
     """Fit every fold with sound and with poisoned held-out people and compare what was learned, bit for bit.
+
+    Every fold gets absurd numbers; the first one also numbers that others have, and gaps, which what ranks, clips or
+    counts gaps may take differently.
 
     Parameters
     ----------
@@ -60,105 +77,83 @@ def prove_fold_isolation(
     inputs, outcome
         The cohort as it enters.
     folds
-        Fold of every participant, shape (n_participants,).
+        Fold of every participant, shape (n_participants,); or one row per repeat, all of whose folds are tried.
+    categories
+        Columns with numbers that are names of categories, such as arms 1 and 2.
     """
+    pairs = [pair for partition in np.atleast_2d(folds) for pair in train_and_test(partition)]
+    tasks = [(pair, tuple(Poison) if number == 0 else (Poison.ABSURD,)) for number, pair in enumerate(pairs)]
     findings = Parallel(n_jobs=n_jobs)(
-        delayed(_check_fold)(fit_steps, inputs, outcome, train, test) for train, test in train_and_test(folds)
+        delayed(_check_fold)(fit_steps, inputs, outcome, pair, tuple(categories), kinds) for pair, kinds in tasks
     )
     n_compared = 0
     for fold, (n_values, leak) in enumerate(findings):
         n_compared += n_values
         if leak is not None:
-            return FoldIsolation(len(findings), n_compared, leak[0], leak[1], fold)
+            return FoldIsolation(len(findings), n_compared, leak.step, leak.attribute, fold, leak.is_reproducible)
     return FoldIsolation(len(findings), n_compared)
 
 
 def estimator_steps(estimator: Any) -> FitSteps:
     """Way of fitting for a scikit-learn estimator that gets the training rows and nothing else."""
 
-    def fit_steps(
-        inputs: pd.DataFrame, outcome: NDArray[np.float64], train: NDArray[np.intp]
-    ) -> Mapping[str, StepState]:
-        return learned_steps(fit_fold(estimator, inputs, outcome, train))
+    def fit_steps(inputs: pd.DataFrame, outcome: NDArray[np.float64], train: Rows) -> Mapping[str, StepState]:
+        return fitted_steps(estimator, inputs, outcome, train)
 
     return fit_steps
 
 
-def learned_steps(fitted: Any) -> dict[str, StepState]:
-    """Learned state of a fitted estimator, step by step: pipeline steps in order, then the tuning choice."""
-    steps: dict[str, StepState] = {}
-    pipeline = getattr(fitted, "pipeline_", fitted)
-    if isinstance(pipeline, Pipeline):
-        steps.update({name: _learned(step) for name, step in pipeline.steps})
-    if pipeline is not fitted or not isinstance(pipeline, Pipeline):
-        steps["tuning" if pipeline is not fitted else "model"] = _learned(fitted)
+def fitted_steps(
+    estimator: Any, inputs: pd.DataFrame, outcome: NDArray[np.float64], train: Rows
+) -> dict[str, StepState]:
+    """Fit on the training rows; return what was learned, and what is predicted for those very rows."""
+    fitted = fit_fold(estimator, inputs, outcome, train)
+    steps = learned_steps(fitted)
+    if hasattr(fitted, "predict"):  # whatever hides from the attributes
+        steps[PREDICTIONS] = {"of training people": np.asarray(fitted.predict(inputs.iloc[train]))}
     return steps
-
-
-def poisoned(
-    inputs: pd.DataFrame, outcome: NDArray[np.float64], rows: NDArray[np.intp]
-) -> tuple[pd.DataFrame, NDArray[np.float64]]:
-    """Return copies in which the given rows carry absurd numbers and other people's categories."""
-    signs = np.where(np.arange(len(rows)) % 2, -1.0, 1.0)
-    is_numeric = np.array([pd.api.types.is_numeric_dtype(kind) for kind in inputs.dtypes], dtype=bool)
-    numbers = inputs.loc[:, is_numeric].to_numpy(dtype=np.float64, copy=True)
-    numbers[rows] = (signs * POISON * (1.0 + np.arange(len(rows))))[:, np.newaxis]
-    words = inputs.loc[:, ~is_numeric].to_numpy(dtype=object, copy=True)
-    for column in range(words.shape[1]):
-        words[rows, column] = pd.unique(words[:, column])[-1]
-    # Two whole blocks rather than column by column: thousands of columns would make a fragmented, slow table.
-    parts = [
-        pd.DataFrame(numbers, index=inputs.index, columns=inputs.columns[is_numeric]),
-        pd.DataFrame(words, index=inputs.index, columns=inputs.columns[~is_numeric], dtype=object),
-    ]
-    order = np.argsort(np.concatenate([np.flatnonzero(is_numeric), np.flatnonzero(~is_numeric)]))
-    bad_outcome = outcome.copy()
-    bad_outcome[rows] = signs * POISON
-    return pd.concat(parts, axis=1).iloc[:, order], bad_outcome
 
 
 def _check_fold(
     fit_steps: FitSteps,
     inputs: pd.DataFrame,
     outcome: NDArray[np.float64],
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
-) -> tuple[int, tuple[str, str] | None]:
+    pair: tuple[Rows, Rows],
+    categories: tuple[str, ...],
+    kinds: tuple[Poison, ...],
+) -> tuple[int, _Leak | None]:
     """Return the number of values compared, and the step and attribute that differ, if any."""
-    sound = fit_steps(inputs, outcome, train)
-    suspect = fit_steps(*poisoned(inputs, outcome, test), train)
-    n_values = 0
-    for step, state in sound.items():
-        for attribute, value in state.items():
-            n_values += int(np.size(value))  # type: ignore[arg-type]
-            if not _is_same(value, suspect.get(step, {}).get(attribute)):
-                return n_values, (step, attribute)
+    train, test = pair
+    nobody: Rows = np.zeros(0, dtype=np.intp)
+    # Through the same hands as the poisoned table: another order in memory may change the last digit of a product.
+    untouched = poisoned(inputs, outcome, nobody, categories=categories)
+    sound = fit_steps(*untouched, train)
+    n_values = sum(int(np.asarray(value).size) for _, _, value in _values(sound))
+    for kind in kinds:
+        bad = poisoned(inputs, outcome, test, kind=kind, categories=categories)
+        try:
+            suspect = fit_steps(*bad, train)
+        except Exception as error:  # the sound cohort was fitted: it is the held-out people who stopped this one
+            return n_values, _Leak(FITTING, f"stopped by {type(error).__name__}")
+        leak = _first_difference(sound, suspect)
+        if leak is not None:
+            again = _first_difference(sound, fit_steps(*untouched, train))
+            return n_values, leak if again is None else _Leak(again.step, again.attribute, is_reproducible=False)
     return n_values, None
 
 
-def _learned(step: Any) -> dict[str, object]:
-    """Attributes that fitting left behind (their names end in one underscore), as far as they are plain values."""
-    found: dict[str, object] = {}
-    for name, value in sorted(vars(step).items()):
-        if name.endswith("_") and not name.endswith("__") and not isinstance(value, BaseEstimator):
-            found.update(_flattened(name, value))
-    return found
+def _first_difference(sound: Mapping[str, StepState], suspect: Mapping[str, StepState]) -> _Leak | None:
+    for step, attribute, value in _values(sound):
+        other = suspect.get(step, {})
+        if attribute not in other or not is_same(value, other[attribute]):
+            return _Leak(step, attribute)
+    for step, attribute, _ in _values(suspect):  # more was learned than before
+        if attribute not in sound.get(step, {}):
+            return _Leak(step, attribute)
+    return None
 
 
-def _flattened(name: str, value: object) -> dict[str, object]:
-    if isinstance(value, Mapping):
-        parts: dict[str, object] = {}
-        for key, inner in value.items():
-            parts.update(_flattened(f"{name}[{key}]", inner))
-        return parts
-    return {name: value}
-
-
-def _is_same(first: object, second: object) -> bool:
-    """Equal bit for bit; NaN equals NaN."""
-    left, right = np.asarray(first), np.asarray(second)
-    if left.shape != right.shape or left.dtype != right.dtype:
-        return False
-    if left.dtype == object:
-        return repr(first) == repr(second)
-    return bool(np.array_equal(left, right, equal_nan=left.dtype.kind in "fc"))
+def _values(steps: Mapping[str, StepState]) -> Iterator[tuple[str, str, object]]:
+    for step, state in steps.items():
+        for attribute, value in state.items():
+            yield step, attribute, value

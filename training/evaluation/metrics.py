@@ -39,6 +39,14 @@ class Metrics:
     rmse: float
     rmse_interval: Interval
     pearson_r: float | None  # None: predictions or outcome do not vary
+    pearson_r_interval: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotReported:
+    """A number that would mislead, or cannot be had, and why."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +77,17 @@ def measure(predicted: OutOfFold, *, seed: int) -> Metrics:
     squared = ((predicted.outcome - predicted.prediction) ** 2).mean(axis=0)
     reference = ((predicted.outcome - predicted.training_mean) ** 2).mean(axis=0)
     absolute = np.abs(predicted.outcome - predicted.prediction).mean(axis=0)
-    weights = _bootstrap_weights(len(predicted.outcome), seed=seed)
+    weights = bootstrap_weights(len(predicted.outcome), seed=seed)
+    pearson_r = _mean_pearson_r(predicted)
     return Metrics(
         r2=r2_against_training_mean(predicted),
-        r2_interval=_percentiles(1.0 - (weights @ squared) / (weights @ reference)),
+        r2_interval=percentiles(1.0 - (weights @ squared) / (weights @ reference)),
         mae=float(absolute.mean()),
-        mae_interval=_percentiles(weights @ absolute),
+        mae_interval=percentiles(weights @ absolute),
         rmse=float(np.sqrt(squared.mean())),
-        rmse_interval=_percentiles(np.sqrt(weights @ squared)),
-        pearson_r=_mean_pearson_r(predicted),
+        rmse_interval=percentiles(np.sqrt(weights @ squared)),
+        pearson_r=pearson_r,
+        pearson_r_interval=None if pearson_r is None else percentiles(_weighted_pearson_r(predicted, weights)),
     )
 
 
@@ -91,11 +101,11 @@ def compare(model: OutOfFold, baseline: OutOfFold, *, seed: int) -> PairedCompar
     if not np.array_equal(model.fold_index, baseline.fold_index):
         raise ValueError("models can only be compared on the same folds")
     gain = (baseline.outcome - baseline.prediction) ** 2 - (model.outcome - model.prediction) ** 2
-    weights = _bootstrap_weights(gain.shape[1], seed=seed)
+    weights = bootstrap_weights(gain.shape[1], seed=seed)
     return PairedComparison(
         difference=float(gain.mean()),
         corrected_interval=corrected_interval(gain, model.fold_index),
-        bootstrap_interval=_percentiles(weights @ gain.mean(axis=0)),
+        bootstrap_interval=percentiles(weights @ gain.mean(axis=0)),
     )
 
 
@@ -127,15 +137,20 @@ def corrected_interval(
     return Interval(centre - float(half), centre + float(half), level)
 
 
-def _bootstrap_weights(n_participants: int, *, seed: int) -> NDArray[np.float64]:
-    """Weights of people in N_BOOTSTRAP resamples, shape (N_BOOTSTRAP, n_participants); rows sum to 1."""
+def bootstrap_weights(n_participants: int, *, seed: int, n_draws: int = N_BOOTSTRAP) -> NDArray[np.float64]:
+    """Weights of people in resamples of the cohort, shape (n_draws, n_participants); rows sum to 1.
+
+    A person keeps one weight in all repeats: repeats are no further people.
+    """
     counts = np.random.default_rng(seed).multinomial(
-        n_participants, np.full(n_participants, 1 / n_participants), size=N_BOOTSTRAP
+        n_participants, np.full(n_participants, 1 / n_participants), size=n_draws
     )
     return np.asarray(counts / n_participants, dtype=np.float64)
 
 
-def _percentiles(draws: NDArray[np.float64], *, level: float = INTERVAL_LEVEL) -> Interval:
+def percentiles(draws: NDArray[np.float64], *, level: float = INTERVAL_LEVEL) -> Interval:
+    """Middle part of the draws; draws that are NaN (a resample without pairs to compare) do not count."""
+    draws = draws[~np.isnan(draws)]
     lower, upper = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(lower), float(upper), level)
 
@@ -148,3 +163,16 @@ def _mean_pearson_r(predicted: OutOfFold) -> float | None:
             return None
         correlations.append(np.corrcoef(prediction, predicted.outcome)[0, 1])
     return float(np.mean(correlations))
+
+
+def _weighted_pearson_r(predicted: OutOfFold, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean correlation over repeats in every resample, shape (n_draws,); NaN where something does not vary."""
+    outcome = predicted.outcome - predicted.outcome.mean()
+    variance = weights @ outcome**2 - (weights @ outcome) ** 2
+    total = np.zeros(len(weights))
+    for prediction in predicted.prediction:
+        centred = prediction - prediction.mean()
+        covariance = weights @ (centred * outcome) - (weights @ centred) * (weights @ outcome)
+        spread = (weights @ centred**2 - (weights @ centred) ** 2) * variance
+        total += covariance / np.sqrt(np.where(spread > 0, spread, np.nan))
+    return np.asarray(np.clip(total / len(predicted.prediction), -1.0, 1.0))

@@ -4,22 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from training.evaluation.metrics import Interval, NotReported
+from training.evaluation.permutation import PermutationTest
 from training.experiment import ExperimentResult
+from training.model_names import CLASSIFIERS
 from training.model_result import ModelResult
 
 
 def result_lines(result: ExperimentResult) -> Iterator[str]:
     """One line per model: R2 with its interval, p of the primary, and by how much the primary's error is smaller."""
     for model in result.models:
-        metrics = model.metrics
-        r2 = f"R2 {short(metrics.r2)}"
-        if model.name != "constant":
-            r2 += f" [{short(metrics.r2_interval.lower)}, {short(metrics.r2_interval.upper)}]"
-        yield f"  {model.name.replace('_', ' '):<18} {r2:<24} {_remark(model, result)}".rstrip()
-    isolation = result.fold_isolation
-    found = "passed" if isolation.passed else f"FAILED at {isolation.leaking_step}"
-    yield f"  fold isolation     {found} ({isolation.n_folds} folds, {isolation.n_values_compared} fitted values)"
-    yield f"  registered         {result.registered.name} v{result.registered.version} -> candidate"
+        yield f"  {model.name.replace('_', ' '):<22} {_worth(model):<24} {_remark(model, result)}".rstrip()
+    for line in _beside(result):
+        yield f"  {line}"
+    audit, proof = result.audit, result.fold_isolation
+    isolation = (
+        "passed" if audit.passed else f"FAILED at {audit.leaking_steps[0] if audit.leaking_steps else 'no step'}"
+    )
+    yield _fact("fold isolation", f"{isolation} ({proof.n_folds} folds, {proof.n_values_compared} fitted values)")
+    for finding in audit.findings:
+        yield _fact("LEAK" if finding.severity == "leak" else "look at", finding.line())
+    if result.registered:
+        yield _fact("registered", f"{result.registered.name} v{result.registered.version} -> candidate")
+    else:
+        yield _fact("registered", "nothing: models competed, none was named before fitting")
+        yield _fact("note", "the winner was chosen on these very folds, so its R2 is too high on average")
+
+
+def _fact(label: str, text: str) -> str:
+    return f"  {label:<22} {text}"
+
+
+def _worth(model: ModelResult) -> str:
+    """R2 with its interval; for models of a response the AUC, which R2 does not describe."""
+    if model.name in CLASSIFIERS:
+        responders = model.assessment.responders
+        return (
+            ""
+            if isinstance(responders, NotReported)
+            else _with_interval("AUC", responders.auc, responders.auc_interval)
+        )
+    if model.name == "constant":
+        return f"R2 {short(model.metrics.r2)}"
+    return _with_interval("R2", model.metrics.r2, model.metrics.r2_interval)
+
+
+def _with_interval(label: str, value: float, interval: Interval) -> str:
+    return f"{label} {short(value)} [{short(interval.lower)}, {short(interval.upper)}]"
 
 
 def short(value: float) -> str:
@@ -29,10 +60,27 @@ def short(value: float) -> str:
 
 
 def _remark(model: ModelResult, result: ExperimentResult) -> str:
-    if model.role == "primary":
-        test = result.permutation
+    if model.role in ("primary", "winner"):
         mae = f"MAE {model.metrics.mae:.3g}"
-        return f"p = {short(test.p_value)} ({len(test.null_r2)} permutations)  {mae}" if test else mae
-    assert model.gain_of_primary is not None, "every other model was compared with the primary"
+        return f"{_chance(result.permutation)}  {mae}" if result.permutation else mae
+    if model.gain_of_primary is None:
+        return "predicts the response; its errors cannot be compared with the others'"
+    who = "primary" if result.primary.role == "primary" else "winner"
     interval, difference = model.gain_of_primary.corrected_interval, model.gain_of_primary.difference
-    return f"primary's squared error is smaller by {difference:.3g} [{interval.lower:.3g}, {interval.upper:.3g}]"
+    return f"{who}'s squared error is smaller by {difference:.3g} [{interval.lower:.3g}, {interval.upper:.3g}]"
+
+
+def _beside(result: ExperimentResult) -> Iterator[str]:
+    """Calibration, responders, benefit, intervals and power of the first model."""
+    yield from result.primary.assessment.lines()
+    yield from result.benefit.lines()
+    if result.coverage:
+        yield result.coverage.line()
+    yield from result.power.lines()
+
+
+def _chance(test: PermutationTest) -> str:
+    n_drawn = len(test.null_r2)
+    drawn = f"{n_drawn} of {test.n_planned} permutations, enough" if test.stopped_early else f"{n_drawn} permutations"
+    best = f", best of {len(test.competitors)} models" if test.competitors else ""
+    return f"p = {short(test.p_value)} ({drawn}{best})"

@@ -39,12 +39,15 @@ PARTICIPANT_COLUMNS: dict[str, dict[str, object]] = {
     "site": {"Description": "Where the person was scanned"},
     "caps5_total_baseline": {"Description": "CAPS-5 total severity before treatment", "Units": "points, 0 to 80"},
     "caps5_total_followup": {"Description": "CAPS-5 total severity after two weeks", "Units": "points, 0 to 80"},
+    "madrs_total_baseline": {"Description": "MADRS total, depression before treatment", "Units": "points, 0 to 60"},
+    "madrs_total_followup": {"Description": "MADRS total, depression after two weeks", "Units": "points, 0 to 60"},
 }
 README = """Synthetic data, made by `krp simulate`. No real person was scanned.
 
-The tree is shaped like a BIDS dataset with fMRIPrep derivatives (one baseline visit, three runs per person), so that
-tools can be tried on it. The raw images are left out; events stand where raw runs would have them. The true couplings
-and how the outcome was made from them are in planted_truth.json.
+The tree is shaped like a BIDS dataset with fMRIPrep derivatives (three runs per visit; a second visit of the patients
+after treatment, ses-followup, only if it was asked for), so that tools can be tried on it. The raw images are left out;
+events stand where raw runs would have them. The true couplings and how the outcome was made from them are in
+planted_truth.json.
 """
 
 
@@ -65,14 +68,14 @@ def write_dataset(root: Path, people: tuple[SimulatedPerson, ...], plan: TrialPl
     write_json(root / "participants.json", PARTICIPANT_COLUMNS)
 
 
-def write_visit(root: Path, person: SimulatedPerson, circuit: Circuit) -> VisitFiles:
-    """Simulate one person's visit and write it; returns where its files are.
+def write_visit(root: Path, person: SimulatedPerson, circuit: Circuit, *, session: str | None = None) -> VisitFiles:
+    """Simulate one person's visit and write it, under "ses-..." if a session is named; returns where its files are.
 
     The linear algebra runs on one thread: with more, sums are added in another order and the bytes could differ.
     """
     with threadpool_limits(limits=1):
-        runs = tuple(_write_run(root, person, run) for run in simulate_visit(person, circuit))
-    return VisitFiles(person.participant_id, None, runs)
+        runs = tuple(_write_run(root, person.participant_id, session, run) for run in simulate_visit(person, circuit))
+    return VisitFiles(person.participant_id, session, runs)
 
 
 def nifti_bytes(grid: BrainGrid, volumes: NDArray[np.int16] | NDArray[np.uint8]) -> bytes:
@@ -114,9 +117,11 @@ def write_tsv(path: Path, table: pd.DataFrame) -> None:
     path.write_text(text.getvalue(), encoding="utf-8")
 
 
-def _write_run(root: Path, person: SimulatedPerson, run: SimulatedRun) -> RunFiles:
-    stem = f"{person.participant_id}_task-{run.kind}"
-    folder = root / DERIVATIVES / person.participant_id / "func"
+def _write_run(root: Path, participant_id: str, session: str | None, run: SimulatedRun) -> RunFiles:
+    named = [participant_id] if session is None else [participant_id, session]
+    stem = "_".join([*named, f"task-{run.kind}"])
+    func = Path(*named) / "func"
+    folder = root / DERIVATIVES / func
     folder.mkdir(parents=True, exist_ok=True)
     image_stem = f"{stem}_space-{SPACE}_res-{RESOLUTION}"
     files = RunFiles(
@@ -125,7 +130,7 @@ def _write_run(root: Path, person: SimulatedPerson, run: SimulatedRun) -> RunFil
         confounds=folder / f"{stem}_desc-confounds_timeseries.tsv",
         confounds_sidecar=folder / f"{stem}_desc-confounds_timeseries.json",
         sidecar=folder / f"{image_stem}_desc-preproc_bold.json",
-        events=None if run.events is None else root / person.participant_id / "func" / f"{stem}_events.tsv",
+        events=None if run.events is None else root / func / f"{stem}_events.tsv",
         space=SPACE,
     )
     files.scan.write_bytes(nifti_bytes(run.image.grid, run.image.volumes()))

@@ -25,6 +25,8 @@ from training.simulation.trial import SimulatedPerson, TrialPlan, simulate_peopl
 logger = logging.getLogger(__name__)
 
 TRUTH_FILE = "planted_truth.json"
+# Names of the sessions where there are two; a trial with one visit has none.
+BASELINE_SESSION, FOLLOWUP_SESSION = "ses-baseline", "ses-followup"
 
 
 def simulate_dataset(
@@ -56,7 +58,7 @@ def simulate_dataset(
     try:
         partial.chmod(0o755)
         write_dataset(partial, people, plan)
-        halves = _write_visits(partial, people, circuit, n_jobs)
+        halves = _write_visits(partial, people, circuit, n_jobs, followup=plan.followup)
         truth = truth_document(plan, people, halves, circuit)
         write_json(partial / TRUTH_FILE, truth)
         partial.rename(out)
@@ -74,16 +76,19 @@ def _check_free(out: Path) -> None:
 
 
 def _write_visits(
-    root: Path, people: tuple[SimulatedPerson, ...], circuit: Circuit, n_jobs: int
+    root: Path, people: tuple[SimulatedPerson, ...], circuit: Circuit, n_jobs: int, *, followup: bool
 ) -> NDArray[np.float64]:
-    """Write every visit; returns the planted edges in half runs, shape (n_people, 2, n_edges)."""
+    """Write every visit; returns the planted edges in half runs at baseline, shape (n_people, 2, n_edges)."""
     recipe = Recipe(circuit=circuit, tasks=default_recipe().tasks)
-    tasks = (delayed(_write_and_measure)(root, person, recipe) for person in people)
+    tasks = (delayed(_write_and_measure)(root, person, recipe, followup=followup) for person in people)
     results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
     return np.stack(list(console.progress(results, total=len(people), label="Simulate trial")))
 
 
-def _write_and_measure(root: Path, person: SimulatedPerson, recipe: Recipe) -> NDArray[np.float64]:
-    files = write_visit(root, person, recipe.circuit)
-    rest = VisitFiles(files.participant_id, None, tuple(run for run in files.runs if run.kind == "rest"))
+def _write_and_measure(root: Path, person: SimulatedPerson, recipe: Recipe, *, followup: bool) -> NDArray[np.float64]:
+    session = BASELINE_SESSION if followup else None
+    files = write_visit(root, person, recipe.circuit, session=session)
+    if followup and person.change is not None:
+        write_visit(root, person.at_followup(recipe.circuit), recipe.circuit, session=FOLLOWUP_SESSION)
+    rest = VisitFiles(files.participant_id, session, tuple(run for run in files.runs if run.kind == "rest"))
     return half_run_edges(read_visit(rest, recipe.circuit, recipe.tasks), recipe)

@@ -13,7 +13,8 @@ from predictor.features.recipe import Recipe
 from predictor.scan.cleaning import clean, percent_signal_change
 from predictor.scan.confounds import select_confounds
 from predictor.scan.session import BaselineSession
-from training.simulation import images, neural_model
+from training.simulation import images, neural_model, treatment_change
+from training.simulation.treatment_change import change_slopes
 from training.simulation.trial import (
     ARMS,
     RESPONSE_PERCENT,
@@ -145,6 +146,7 @@ def truth_document(
             "outcome": asdict(_model_of(plan)),
             "neural_model": _constants(neural_model),
             "images": _constants(images),
+            "treatment_change": _constants(treatment_change) | {"slopes_sd": change_slopes(plan.effect)},
         },
         "measured": {
             "split_half_reliability": {"mean": _number(float(np.mean(reliability))), "by_feature": by_edge},
@@ -161,7 +163,9 @@ def _model_of(plan: TrialPlan) -> OutcomeModel:
 
 def _person_truth(person: SimulatedPerson) -> dict[str, object]:
     coupling = person.coupling
+    change = {} if person.change is None else asdict(person.change)
     return {
+        "change_sd": {name: _number(value) for name, value in change.items()},
         "inhibition_rest_hz": _number(coupling.inhibition_hz(during_faces=False)),
         "inhibition_faces_hz": _number(coupling.inhibition_hz(during_faces=True)),
         "inhibition_faces_sd": _number(inhibition_sd(coupling)),

@@ -7,7 +7,7 @@ and from `strength`; nothing is tuned to a cohort or to a model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -19,6 +19,13 @@ from scipy import optimize, stats
 from predictor.circuit.circuit import Circuit
 from predictor.errors import UsageError
 from training.simulation.neural_model import Coupling, draw_coupling, draw_inhibition, inhibition_population_hz
+from training.simulation.treatment_change import (
+    TreatmentChange,
+    change_slopes,
+    coupling_at_followup,
+    draw_change,
+    draw_depression,
+)
 
 Effect = Literal["ketamine-only", "prognostic", "null"]
 ARMS = ("ketamine", "midazolam")
@@ -29,6 +36,7 @@ RESPONSE_PERCENT = 30.0
 MEAN_DIFFERENCE_POINTS = 11.9
 BASELINE_MEAN, BASELINE_SD, BASELINE_RANGE = 42.0, 8.0, (30.0, 70.0)  # CAPS-5 points; 30 was needed to enter
 CAPS5_RANGE = (0, 80)
+SCORE_COLUMNS = ("caps5_total_baseline", "caps5_total_followup", "madrs_total_baseline", "madrs_total_followup")
 
 # Share of the outcome's variance that an oracle explains beyond arm + clinical, unless --strength says otherwise.
 DEFAULT_STRENGTH = 0.35
@@ -40,6 +48,8 @@ SITE_SHARES = (0.45, 0.33, 0.22)
 # Controls inhibit a little more than patients do, in sd of the population [assumed].
 CONTROL_INHIBITION_SD = 0.5
 AGE_RANGE_YEARS = (18, 70)
+# Number of the follow-up scan's random stream, out of reach of the streams that a visit spawns from 0 on.
+FOLLOWUP_SCAN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,11 @@ class OutcomeModel:
     baseline_slope_percent: float
     residual_sd_percent: float
 
+    def spread_percent(self, arm: str) -> float:
+        """Return the standard deviation of the improvement within an arm."""
+        slopes = (self.inhibition_slope_percent[arm], self.baseline_slope_percent, self.residual_sd_percent)
+        return float(np.linalg.norm(slopes))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SimulatedPerson:
@@ -60,6 +75,26 @@ class SimulatedPerson:
     row: dict[str, object]
     coupling: Coupling
     scan_seed: np.random.SeedSequence
+    change: TreatmentChange | None = None  # from baseline to follow-up; None: a control, who has no second visit
+    conflict_regulation_per_s: float = 0.0  # drive of dACC by incongruent trials after incongruent ones; 0 at baseline
+
+    def at_followup(self, circuit: Circuit) -> SimulatedPerson:
+        """Return the same person after treatment: changed couplings, another scan.
+
+        Raises
+        ------
+        UsageError
+            If the person was not treated.
+        """
+        if self.change is None:
+            raise UsageError(f"{self.participant_id} is a control, who has no visit after treatment.")
+        seed = np.random.SeedSequence(self.scan_seed.entropy, spawn_key=(*self.scan_seed.spawn_key, FOLLOWUP_SCAN))
+        return replace(
+            self,
+            coupling=coupling_at_followup(self.coupling, self.change, circuit),
+            scan_seed=seed,
+            conflict_regulation_per_s=self.change.conflict_regulation_per_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +106,7 @@ class TrialPlan:
     seed: int = 0
     effect: Effect = "ketamine-only"
     strength: float = DEFAULT_STRENGTH
+    followup: bool = False  # scan the patients a second time, after treatment
 
     def __post_init__(self) -> None:
         if self.n_patients < 2 or self.n_patients % 2:
@@ -134,22 +170,29 @@ def simulate_people(plan: TrialPlan, circuit: Circuit) -> tuple[SimulatedPerson,
     n_people = plan.n_patients + plan.n_controls
     trial_seed, *person_seeds = np.random.SeedSequence(plan.seed).spawn(n_people + 1)
     table = _demographics(plan, np.random.default_rng(trial_seed))
-    model = outcome_model(plan.effect, plan.strength)
+    model, slopes = outcome_model(plan.effect, plan.strength), change_slopes(plan.effect)
     people = []
     for person_seed, row in zip(person_seeds, table.to_dict("records"), strict=True):
         # Streams of their own: neither another circuit nor another planted effect changes what else is drawn.
-        coupling_seed, clinical_seed, scan_seed = person_seed.spawn(3)
+        coupling_seed, clinical_seed, scan_seed, change_seed, depression_seed = person_seed.spawn(5)
         rng = np.random.default_rng(coupling_seed)
         mean_sd = CONTROL_INHIBITION_SD if row["group"] == "control" else 0.0
         coupling = draw_coupling(circuit, draw_inhibition(rng, mean_sd=mean_sd), rng)
         person = {str(name): value for name, value in row.items()}
-        person |= _caps5(person, coupling, model, np.random.default_rng(clinical_seed))
-        people.append(SimulatedPerson(str(person.pop("participant_id")), person, coupling, scan_seed))
+        if person["group"] == "control":
+            person |= dict.fromkeys(SCORE_COLUMNS, "n/a")
+            change = None
+        else:
+            arm = str(person["arm"])
+            scores, noise, deviation_sd = _caps5(arm, coupling, model, np.random.default_rng(clinical_seed))
+            change = draw_change(noise, slopes[arm], np.random.default_rng(change_seed))
+            person |= scores | draw_depression(arm, deviation_sd, np.random.default_rng(depression_seed))
+        people.append(SimulatedPerson(str(person.pop("participant_id")), person, coupling, scan_seed, change))
     return tuple(people)
 
 
 def participants_table(people: tuple[SimulatedPerson, ...]) -> pd.DataFrame:
-    """Return participants.tsv, indexed by participant_id; controls have no arm and no CAPS-5."""
+    """Return participants.tsv, indexed by participant_id; controls have no arm, no CAPS-5 and no MADRS."""
     index = pd.Index([person.participant_id for person in people], name="participant_id")
     return pd.DataFrame([person.row for person in people], index=index)
 
@@ -203,20 +246,17 @@ def _randomise(strata: pd.DataFrame, rng: np.random.Generator) -> list[str]:
 
 
 def _caps5(
-    person: dict[str, object], coupling: Coupling, model: OutcomeModel, rng: np.random.Generator
-) -> dict[str, object]:
-    """Draw CAPS-5 before and after, in whole points."""
-    if person["group"] == "control":
-        return {"caps5_total_baseline": "n/a", "caps5_total_followup": "n/a"}
+    arm: str, coupling: Coupling, model: OutcomeModel, rng: np.random.Generator
+) -> tuple[dict[str, object], float, float]:
+    """Draw CAPS-5 before and after, in whole points; also the noise, and the deviation from the arm's mean, in sd."""
     mean, sd = _baseline_moments()
-    quantile, noise = rng.random(), rng.standard_normal()
-    arm = str(person["arm"])
+    quantile, noise = rng.random(), float(rng.standard_normal())
     baseline = round(float(_baseline_points().ppf(quantile)))
-    percent = (
-        model.mean_percent[arm]
-        + model.inhibition_slope_percent[arm] * inhibition_sd(coupling)
+    deviation = (
+        model.inhibition_slope_percent[arm] * inhibition_sd(coupling)
         + model.baseline_slope_percent * (baseline - mean) / sd
         + model.residual_sd_percent * noise
     )
-    followup = int(np.clip(round(baseline * (1 - percent / 100)), *CAPS5_RANGE))
-    return {"caps5_total_baseline": baseline, "caps5_total_followup": followup}
+    followup = int(np.clip(round(baseline * (1 - (model.mean_percent[arm] + deviation) / 100)), *CAPS5_RANGE))
+    scores: dict[str, object] = {"caps5_total_baseline": baseline, "caps5_total_followup": followup}
+    return scores, noise, deviation / model.spread_percent(arm)

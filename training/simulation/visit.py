@@ -1,4 +1,4 @@
-"""One simulated person's baseline visit: three runs with their events, confounds and images."""
+"""One simulated person's visit: three runs with their events, confounds and images."""
 
 from __future__ import annotations
 
@@ -108,9 +108,19 @@ def _activity(
         if table is not None:
             courses = condition_courses(table, n_bins)
             drive[:, index] = condition_drive(circuit, courses)
+            drive[:, index] += _regulation_drive(person, circuit, table, n_bins)
             faces_on[:, index] = courses.get("faces", 0.0)
     bin_s = REPETITION_TIME_S / MICROTIME_BINS_PER_VOLUME
     return neuronal_activity(person.coupling, faces_on=faces_on, drive=drive, bin_s=bin_s, rng=rng)
+
+
+def _regulation_drive(person: SimulatedPerson, circuit: Circuit, events: pd.DataFrame, n_bins: int) -> FloatArray:
+    """Return what incongruent trials after incongruent ones drive in dACC, shape (n_bins, n_regions)."""
+    is_incongruent = (events["trial_type"] == "incongruent").to_numpy()
+    repeated = events[is_incongruent & np.append(False, is_incongruent[:-1])]
+    strength = [person.conflict_regulation_per_s * (region.group == "dACC") for region in circuit.regions]
+    course = condition_courses(repeated, n_bins).get("incongruent", np.zeros(n_bins))
+    return np.outer(course, strength)
 
 
 def condition_courses(events: pd.DataFrame, n_bins: int) -> dict[str, FloatArray]:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from predictor.__main__ import main
+
+EXPERIMENT = """
+name = "small"
+
+[cohort]
+features = "features.tsv"
+participants = "participants.tsv"
+
+[outcome]
+column = "improvement"
+unit = "percent"
+
+[covariates]
+clinical = ["severity"]
+
+[model]
+candidates = ["ridge"]
+l1_ratios = [0.5]
+n_alphas = 5
+
+[validation]
+n_folds = 3
+n_repeats = 1
+inner_folds = 3
+
+[tracking]
+registered_model = "small"
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> Path:
+    """An experiment on ready features, in the folder in which commands are called."""
+    people = pd.Index([f"sub-{n:02d}" for n in range(30)], name="participant_id")
+    features = pd.DataFrame(2 + rng.standard_normal((30, 8)), people, [f"rest__a__b{n}" for n in range(8)])
+    known = pd.DataFrame({"severity": rng.normal(40, 8, 30)}, people)
+    known["improvement"] = 10 * features.iloc[:, 0] + 10 * rng.standard_normal(30)
+    features.to_csv(tmp_path / "features.tsv", sep="\t")
+    known.to_csv(tmp_path / "participants.tsv", sep="\t")
+    (tmp_path / "experiment.toml").write_text(EXPERIMENT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_honest_experiment_passes_with_a_line_per_model(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "experiment.toml", "--jobs", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "30 people, 1 partition into folds"
+    assert [line.split()[0] for line in lines[1:4]] == ["elastic", "ridge", "table"]
+    assert "passed" in lines[1]
+    assert not (study / "mlruns").exists()  # an audit logs nothing
+
+
+def test_a_person_under_two_names_ends_in_refusal_and_is_named(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = pd.read_csv("features.tsv", sep="\t", index_col=0)
+    for first, second in (("sub-00", "sub-01"), ("sub-02", "sub-03"), ("sub-04", "sub-05"), ("sub-06", "sub-07")):
+        table.loc[first] = table.loc[second]
+    table.to_csv("features.tsv", sep="\t")
+    assert main(["audit", "experiment.toml", "--jobs", "1", "--only-primary"]) == 4
+    shown = capsys.readouterr()
+    assert "duplicates" in shown.out
+    assert "= sub-0" in shown.out
+    assert shown.err.startswith("leak-found: held-out people or the outcome reach the models: duplicates.")
+
+
+def test_a_covariate_that_is_declared_late_is_refused_in_json_too(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = 'cohort.measured={severity = "week2"}'
+    assert main(["audit", "experiment.toml", "--jobs", "1", "--only-primary", "--json", "--set", late]) == 4
+    document = json.loads(capsys.readouterr().out)
+    assert document["leaking_steps"] == ["time"]
+    assert list(document["models"]) == ["elastic_net"]
+    assert document["models"]["elastic_net"]["passed"] is True
+
+
+def test_a_time_that_is_no_text_is_an_error_of_the_experiment_file(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", "experiment.toml", "--set", "cohort.measured={severity = 2}"]) == 3
+    assert "[cohort] measured" in capsys.readouterr().err
