@@ -115,6 +115,8 @@ def test_what_would_be_refused_is_red_before_anything_is_sent(
     page.set_input_files("#rest", str(native))
     page.set_input_files("#rest_confounds", str(short))
     wait_for_status(page, "Mend what is marked")
+    # The first file alone makes the status red; the second one is still being read then.
+    page.locator('[data-run="rest"] .checks', has_text="148 rows").wait_for()
     words = page.inner_text('[data-run="rest"] .checks')
     assert "space T1w" in words
     assert "148 rows, the scan 150 volumes" in words
