@@ -152,6 +152,7 @@ class _Form:
 
     @property
     def n_bytes(self) -> int:
+        """Length of the body."""
         sizes = [
             len(head) + (len(body) if isinstance(body, bytes) else body.stat().st_size) + 2
             for head, body in self._parts
@@ -159,6 +160,7 @@ class _Form:
         return sum(sizes) + len(self._tail)
 
     def chunks(self) -> Iterator[bytes]:
+        """Yield the body; no file is held in memory whole."""
         for head, body in self._parts:
             yield head
             if isinstance(body, bytes):

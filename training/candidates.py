@@ -8,18 +8,17 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from training.candidate_models import AddedToCovariates
-from training.config import InnerFolds
 from training.evaluation.splits import train_and_test
-from training.in_fold_steps import InFoldSteps
+from training.in_fold_steps import TunedSettings
 
 Floats = NDArray[np.float64]
 
 
-class TunedRegressor(RegressorMixin, InFoldSteps):
+class TunedRegressor(TunedSettings):
     """Model whose settings are chosen by the smallest mean squared error over inner folds.
 
     Parameters
@@ -27,11 +26,9 @@ class TunedRegressor(RegressorMixin, InFoldSteps):
     design, harmonization, deviation, unpenalised, inner_folds, arm, random_state
         See `InFoldSteps`.
     model
-        Unfitted regressor of what covariates leave; see `AddedToCovariates`.
+        Unfitted `AddedToCovariates`; it is told which columns are covariates.
     settings
-        Parameters of the model to choose from; a single one is taken without inner folds.
-    is_linear
-        Whether the model is a weighted sum with `coef_` and `intercept_`.
+        Parameters of the regressor in it to choose from; a single one is taken without inner folds.
 
     Attributes
     ----------
@@ -40,31 +37,6 @@ class TunedRegressor(RegressorMixin, InFoldSteps):
     choice_
         The chosen setting as numbers, and "inner_mse" where there was a choice.
     """
-
-    def __init__(
-        self,
-        design: Any,
-        model: Any,
-        *,
-        settings: tuple[Mapping[str, Any], ...] = ({},),
-        is_linear: bool = False,
-        harmonization: Any = None,
-        deviation: Any = None,
-        unpenalised: tuple[str, ...] = (),
-        inner_folds: InnerFolds = 5,
-        arm: str | None = None,
-        random_state: int = 0,
-    ) -> None:
-        self.design = design
-        self.model = model
-        self.settings = settings
-        self.is_linear = is_linear
-        self.harmonization = harmonization
-        self.deviation = deviation
-        self.unpenalised = unpenalised
-        self.inner_folds = inner_folds
-        self.arm = arm
-        self.random_state = random_state
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> Self:
         """Choose the setting by inner cross-validation, then fit on all rows."""
@@ -82,8 +54,9 @@ class TunedRegressor(RegressorMixin, InFoldSteps):
         return self
 
     def _model(self, setting: Mapping[str, Any], free: tuple[int, ...]) -> AddedToCovariates:
-        model = clone(self.model).set_params(**setting)
-        return AddedToCovariates(model, unpenalised=free, is_linear=self.is_linear)
+        chosen = {f"model__{name}": value for name, value in setting.items()}
+        model: AddedToCovariates = clone(self.model).set_params(unpenalised=free, **chosen)
+        return model
 
     def _inner_errors(self, X: pd.DataFrame, outcome: Floats) -> Floats:
         """Mean squared error of every setting over the inner folds, shape (n_settings,)."""

@@ -10,7 +10,7 @@ from predictor.model.deviation import ReferenceDeviation
 from predictor.model.harmonization import SiteHarmonization
 from predictor.model.outcome_definition import Covariate
 from predictor.model.response_design import ResponseDesign, covariate_column_names
-from training.candidate_models import candidate_model
+from training.candidate_models import AddedToCovariates, candidate_model
 from training.candidates import TunedRegressor
 from training.config import ModelConfig, ValidationConfig
 from training.model_names import CLASSIFIERS, LINEAR_MODELS, MODELS
@@ -88,7 +88,7 @@ def make_estimator(
         classifier, settings = classifier_model(name)
         return TunedClassifier(design, classifier, settings=settings, **common)
     regressor, settings = candidate_model(name, random_state=validation.seed, n_covariates=len(unpenalised))
-    return TunedRegressor(design, regressor, settings=settings, is_linear=is_linear, **common)
+    return TunedRegressor(design, AddedToCovariates(regressor, is_linear=is_linear), settings=settings, **common)
 
 
 def _penalties(name: str, model: ModelConfig) -> dict[str, Any]:

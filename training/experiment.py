@@ -27,11 +27,9 @@ from training.evaluation.treatment_effect import BenefitAnalysis, analyse_benefi
 from training.experiment_folds import make_manifest, make_partitions
 from training.experiment_log import (
     gate_measurements,
-    headline,
-    log_beside,
     log_experiment,
+    log_findings,
     log_model,
-    log_permutation,
     version_tags,
 )
 from training.final_model import build_bundle, bundle_partition
@@ -131,10 +129,9 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
         for model in models:
             with start_run(store, config.name, name=model.name, parent=log) as run:
                 log_model(run, model, table)
-        log_permutation(log, permutation)
-        log.document(audit.document(), "audit.json")
-        log_beside(log, benefit, power, coverage)
-        log.metrics(headline(models[0], permutation))
+        log_findings(
+            log, models[0], permutation=permutation, audit=audit, benefit=benefit, power=power, coverage=coverage
+        )
         bundle = registered = None
         if not config.model.is_competition:
             comparisons = {m.name: m.gain_of_primary for m in models if m.role == "baseline" and m.gain_of_primary}

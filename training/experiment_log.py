@@ -86,15 +86,22 @@ def log_model(run: RunLog, model: ModelResult, table: TrainingTable) -> None:
         run.table(pd.DataFrame(model.predicted.choices), "tuning_choices.tsv")
 
 
-def log_permutation(log: RunLog, permutation: PermutationTest | None) -> None:
-    """Write down the null distribution, so that every p can be checked."""
+def log_findings(
+    log: RunLog,
+    primary: ModelResult,
+    *,
+    permutation: PermutationTest | None,
+    audit: AuditReport,
+    benefit: BenefitAnalysis,
+    power: PowerStatement,
+    coverage: RealisedCoverage | None,
+) -> None:
+    """Write down what was found besides the models' own runs, the null distribution too, so that p can be checked."""
+    log.metrics(headline(primary, permutation))
     log.document(permutation_document(permutation), "permutation.json")
     if permutation:
         log.table(pd.DataFrame({"null_r2": permutation.null_r2}), "permutation_null.tsv")
-
-
-def log_beside(log: RunLog, benefit: BenefitAnalysis, power: PowerStatement, coverage: RealisedCoverage | None) -> None:
-    """Write down what was found besides the models: benefit of the treatment, power, coverage of intervals."""
+    log.document(audit.document(), "audit.json")
     log.document(benefit.document(), "benefit.json")
     if len(benefit.people):
         log.table(benefit.people, "benefit_people.tsv")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.pipeline import Pipeline
 
 from training.config import InnerFolds
@@ -77,6 +78,43 @@ class InFoldSteps(BaseEstimator):
         if not floor > 0:
             return {}
         return {"n_unreliable": float((steps.named_steps["design"].reliability_ < floor).sum())}
+
+
+class TunedSettings(RegressorMixin, InFoldSteps):
+    """Model with settings to choose from by inner folds; base of everything but the penalised regressions.
+
+    Parameters
+    ----------
+    design, harmonization, deviation, unpenalised, inner_folds, arm, random_state
+        See `InFoldSteps`.
+    model
+        Unfitted; cloned for every fit.
+    settings
+        Parameters of the model to choose from.
+    """
+
+    def __init__(
+        self,
+        design: Any,
+        model: Any,
+        *,
+        settings: tuple[Mapping[str, Any], ...] = ({},),
+        harmonization: Any = None,
+        deviation: Any = None,
+        unpenalised: tuple[str, ...] = (),
+        inner_folds: InnerFolds = 5,
+        arm: str | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.design = design
+        self.model = model
+        self.settings = settings
+        self.harmonization = harmonization
+        self.deviation = deviation
+        self.unpenalised = unpenalised
+        self.inner_folds = inner_folds
+        self.arm = arm
+        self.random_state = random_state
 
 
 def inner_partition(

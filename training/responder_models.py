@@ -10,15 +10,14 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit
-from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from predictor.errors import ConfigError, OutcomeConstantError, TrainingError
 from predictor.model.outcome_definition import OutcomeDefinition
-from training.config import InnerFolds
 from training.evaluation.splits import train_and_test
-from training.in_fold_steps import InFoldSteps
+from training.in_fold_steps import TunedSettings
 from training.model_names import CLASSIFIERS
 
 Floats = NDArray[np.float64]
@@ -126,7 +125,7 @@ class CalibratedModel(BaseEstimator):
         return np.asarray(expit(self.slope * self.model_.decision_function(X) + self.offset))
 
 
-class TunedClassifier(RegressorMixin, InFoldSteps):
+class TunedClassifier(TunedSettings):
     """Classifier tuned and calibrated on inner folds; `predict` gives the probability of a response.
 
     It stands where a regressor stands: the outcome is 1 for a response and 0 for none (`model_outcome`), and R2 against
@@ -154,29 +153,6 @@ class TunedClassifier(RegressorMixin, InFoldSteps):
     ----------
     Platt J (1999). Probabilistic outputs for support vector machines. Advances in Large Margin Classifiers, 61-74.
     """
-
-    def __init__(
-        self,
-        design: Any,
-        model: Any,
-        *,
-        settings: tuple[Mapping[str, Any], ...] = ({},),
-        harmonization: Any = None,
-        deviation: Any = None,
-        unpenalised: tuple[str, ...] = (),
-        inner_folds: InnerFolds = 5,
-        arm: str | None = None,
-        random_state: int = 0,
-    ) -> None:
-        self.design = design
-        self.model = model
-        self.settings = settings
-        self.harmonization = harmonization
-        self.deviation = deviation
-        self.unpenalised = unpenalised
-        self.inner_folds = inner_folds
-        self.arm = arm
-        self.random_state = random_state
 
     def fit(self, X: pd.DataFrame, y: ArrayLike) -> Self:
         """Choose setting and curve by inner cross-validation, then fit on all rows.
@@ -267,6 +243,7 @@ def calibration_curve(decisions: Floats, labels: Floats) -> tuple[float, float]:
     scaled = decisions / spread
 
     def loss(parameters: Floats) -> tuple[float, Floats]:
+        """Negative log likelihood of the softened labels, and its gradient."""
         values = parameters[0] * scaled + parameters[1]
         error = expit(values) - soft
         value = -float((soft * log_expit(values) + (1 - soft) * log_expit(-values)).sum())

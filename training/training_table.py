@@ -125,13 +125,7 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     chosen = _chosen((*features.definitions, *learned), config.features)
     needed = {definition.name for definition in chosen} | set(reference.features_needed if reference else ())
     definitions = tuple(definition for definition in features.definitions if definition.name in needed)
-    covariates, demographic = _covariates(people, config.covariates)
-    harmonization = None
-    if config.harmonization:
-        harmonization = make_harmonization(config.harmonization, people, covariates=covariates, definitions=definitions)
-        covariates += asked_for(harmonization, covariates)
-    of_models = {covariate.name for covariate in covariates}
-    covariates += tuple(c for c in (reference.asked if reference else ()) if c.name not in of_models)
+    covariates, demographic, harmonization = _known_besides(config, people, reference, definitions)
     motion = [d.name for d in features.definitions if d.name.startswith(MOTION_FEATURE)]
     columns = list(dict.fromkeys([*(d.name for d in definitions), *motion]))
     inputs = features.values.loc[people.index, columns]
@@ -162,6 +156,23 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
         harmonization=harmonization,
         groups=groups,
     )
+
+
+def _known_besides(
+    config: ExperimentConfig,
+    people: pd.DataFrame,
+    reference: ReferenceCohort | None,
+    definitions: tuple[FeatureDefinition, ...],
+) -> tuple[tuple[Covariate, ...], tuple[Covariate, ...], SiteHarmonization | None]:
+    """Covariates that models are asked for, those of baselines, and the step that takes site effects out."""
+    covariates, demographic = _covariates(people, config.covariates)
+    harmonization = None
+    if config.harmonization:
+        harmonization = make_harmonization(config.harmonization, people, covariates=covariates, definitions=definitions)
+        covariates += asked_for(harmonization, covariates)
+    of_models = {covariate.name for covariate in covariates}
+    covariates += tuple(c for c in (reference.asked if reference else ()) if c.name not in of_models)
+    return covariates, demographic, harmonization
 
 
 def _reference(

@@ -36,6 +36,7 @@ def trial_with(recipe: Recipe) -> Callable[[Run], RunTrial]:
     """Return a function that extracts a few families from a run; it raises what extraction would raise."""
 
     def try_out(run: Run) -> RunTrial:
+        """Extract the cheap families of the run's kind."""
         cheap = _TRIED_FAMILIES[run.kind]
         families = tuple(family for family in cheap if family in recipe.families) or cheap
         tried = replace(recipe, families=families, bootstrap_samples=0)

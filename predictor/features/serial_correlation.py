@@ -202,6 +202,7 @@ class _FreeSpace:
 
     @classmethod
     def of(cls, design: NDArray[np.float64]) -> _FreeSpace:
+        """Return the space that a design of shape (n_volumes, n_columns) leaves free."""
         n_volumes = design.shape[0]
         basis = _orthonormal_basis(design)
         _checked_degrees_of_freedom(n_volumes, basis.shape[1])

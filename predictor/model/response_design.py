@@ -287,6 +287,7 @@ def _once(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     known: dict[tuple[type, Any], Any] = {}
 
     def remember(value: Any) -> Any:
+        """Ask the function once per value."""
         key = (type(value), value)
         if key not in known:
             known[key] = function(value)

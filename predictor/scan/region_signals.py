@@ -189,6 +189,7 @@ class _VoxelSampler:
         self._samples: NDArray[Any]
 
     def begin(self, header: NiftiHeader) -> None:
+        """Choose the voxels to keep on this scan's grid."""
         self._header = header
         self._voxels, self._index = voxels_of_scan(header, self._circuit, self._limits, self._declared_space)
         self._samples = np.empty((header.n_volumes, self._index.size), dtype=header.dtype.newbyteorder("="))
@@ -196,12 +197,14 @@ class _VoxelSampler:
             self._sum = np.zeros(math.prod(header.shape))
 
     def volume(self, index: int, voxels: NDArray[Any]) -> None:
+        """Keep the chosen voxels of one volume."""
         self._samples[index] = voxels[self._index]
         if self._sum is not None:
             with np.errstate(over="ignore", invalid="ignore"):  # what is no number shows as NaN in the mean
                 self._sum += voxels
 
     def recording(self, input_digest: str) -> RegionRecording:
+        """Summarise what was kept."""
         n_circuit_voxels = len(self._voxels.flat_index)
         bold, coverage, temporal_snr = _summarise(self._samples, self._voxels, self._header)
         return RegionRecording(

@@ -27,7 +27,8 @@ CANDIDATES = tuple(name for name in REGRESSORS if name not in ("elastic_net", "r
 
 def tuned(name: str, **options: object) -> TunedRegressor:
     model, settings = candidate_model(name, random_state=0, n_covariates=0)
-    return TunedRegressor(StandardScaler(), model, settings=settings, is_linear=name in LINEAR_MODELS, **options)
+    added = AddedToCovariates(model, is_linear=name in LINEAR_MODELS)
+    return TunedRegressor(StandardScaler(), added, settings=settings, **options)
 
 
 @pytest.mark.parametrize("name", CANDIDATES)

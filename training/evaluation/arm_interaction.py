@@ -173,6 +173,7 @@ class _InteractionProblem:
 
     @classmethod
     def of(cls, features: Floats, is_treated: NDArray[np.bool_], covariates: Floats) -> _InteractionProblem:
+        """Take covariates, arm and main effects out of the interactions."""
         arm = np.where(is_treated, 0.5, -0.5)[:, np.newaxis]
         basis = orthonormal_basis(np.column_stack([np.ones(len(arm)), covariates, arm]))
         n_left = len(arm) - basis.shape[1] - 2

@@ -327,6 +327,7 @@ def permute_elastic_net(
     exchange.check(outcome)
 
     def permuted_r2(seed: np.random.SeedSequence) -> float:
+        """R2 of one nested cross-validation with permuted outcomes."""
         rng = np.random.default_rng(seed)
         permuted = np.concatenate([values[:-1], exchange.permute(outcome, rng)[np.newaxis]])
         folds = make_partition(permuted[-1], rng)

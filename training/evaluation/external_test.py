@@ -94,6 +94,7 @@ def external_test(
         raise TrainingError("expected predictions and outcomes of at least 3 people, none missing.", where="test")
 
     def judged(name: str, predicted: FloatArray) -> TestedModel:
+        """Metrics of one model, and by how much the locked one's error is smaller."""
         folds = np.zeros((1, len(outcome)), dtype=np.intp)
         constant = np.full((1, len(outcome)), training_mean)
         metrics = measure(OutOfFold(outcome, predicted[np.newaxis], constant, folds, ()), seed=seed)
