@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fresh_process import measure, measure_in_turns, say, table
 
 SHAPE = (99, 117, 95)
 N_VOLUMES = 200
@@ -102,35 +99,6 @@ def mask_with_nilearn(path: Path) -> Callable[[], None]:
 CONTENDERS = {"inflate": inflate, "extract": extract, "nilearn": mask_with_nilearn}
 
 
-def measure(contender: str, path: Path) -> dict[str, float]:
-    """Seconds of one run and peak resident memory above what the imports took."""
-    run = CONTENDERS[contender](path)
-    before_mb = peak_memory_mb()
-    begin = time.perf_counter()
-    begin_cpu = time.process_time()
-    run()
-    return {
-        "seconds": time.perf_counter() - begin,
-        "cpu_seconds": time.process_time() - begin_cpu,
-        "memory_mb": peak_memory_mb() - before_mb,
-        "imports_mb": before_mb,
-    }
-
-
-def measure_in_turns(path: Path, contenders: list[str], *, n_rounds: int) -> dict[str, dict[str, float]]:
-    """Medians over rounds; every measurement in its own process."""
-    found: dict[str, list[dict[str, float]]] = {contender: [] for contender in contenders}
-    for _ in range(n_rounds):
-        for contender in contenders:
-            command = [sys.executable, __file__, "--measure", contender, "--scan", str(path)]
-            answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            found[contender].append(json.loads(answer))
-    return {
-        contender: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        for contender, runs in found.items()
-    }
-
-
 def summary(medians: dict[str, dict[str, float]], path: Path, *, n_rounds: int, n_volumes: int) -> dict[str, Any]:
     """Give the numbers, the targets, and whether they are met."""
     ratio = medians["extract"]["seconds"] / medians["inflate"]["seconds"]
@@ -154,52 +122,33 @@ def main() -> int:
     parser.add_argument("--nilearn", action="store_true", help="also run nilearn's sphere masker, once")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     parser.add_argument("--measure", choices=list(CONTENDERS), help=argparse.SUPPRESS)
-    parser.add_argument("--scan", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        say(json.dumps(measure(arguments.measure, arguments.scan)))
+        say(json.dumps(measure(CONTENDERS[arguments.measure](arguments.source))))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bold.nii.gz"
         write_scan(path, n_volumes=arguments.volumes)
-        medians = measure_in_turns(path, ["inflate", "extract"], n_rounds=arguments.rounds)
+        medians = measure_in_turns(__file__, path, ["inflate", "extract"], n_rounds=arguments.rounds)
         if arguments.nilearn:
-            medians |= measure_in_turns(path, ["nilearn"], n_rounds=1)
+            medians |= measure_in_turns(__file__, path, ["nilearn"], n_rounds=1)
         result = summary(medians, path, n_rounds=arguments.rounds, n_volumes=arguments.volumes)
-    say(json.dumps(result, indent=2) if arguments.json else _table(result))
+    say(json.dumps(result, indent=2) if arguments.json else table(result["medians"], _verdict(result)))
     return 0 if result["passed"] else 1
 
 
-def _table(result: dict[str, Any]) -> str:
-    lines = [f"{'':10}{'seconds':>10}{'cpu s':>10}{'MB above imports':>20}"]
-    for contender, median in result["medians"].items():
-        lines.append(
-            f"{contender:10}{median['seconds']:>10.3f}{median['cpu_seconds']:>10.3f}{median['memory_mb']:>20.1f}"
-        )
+def _verdict(result: dict[str, Any]) -> str:
     verdict = "met" if result["passed"] else "MISSED"
-    lines.append(
+    return (
         f"extraction takes {result['time_ratio']:.2f} x the time of inflation (target {MAX_TIME_RATIO}) and "
         f"{result['memory_mb']:.1f} MB (target {MAX_MEMORY_MB:.0f}): {verdict}"
     )
-    return "\n".join(lines)
 
 
 def _check(signals: np.ndarray) -> None:
     if not np.isfinite(signals).all():
         raise SystemExit("the signals are not finite: nothing worth timing was computed")
-
-
-def peak_memory_mb() -> float:
-    """Peak resident memory of this process alone; `ru_maxrss` would inherit the parent's on Linux."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise SystemExit("peak memory is read from /proc, so the benchmark needs Linux")
-
-
-def say(text: str) -> None:
-    """Print one line."""
-    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

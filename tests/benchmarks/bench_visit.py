@@ -16,11 +16,7 @@ import argparse
 import json
 import os
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from bench_extraction import inflate, peak_memory_mb, say, write_scan
+from bench_extraction import inflate, write_scan
+from fresh_process import measure, measure_in_turns, say, table
 
 N_VOLUMES = {"rest": 240, "faces": 200, "conflict": 200}
 REPETITION_TIME_S = 2.0
@@ -119,33 +116,6 @@ def extract(tree: Path) -> Callable[[], None]:
 CONTENDERS = {"inflate": inflate_scans, "score": score, "extract": extract}
 
 
-def measure(contender: str, tree: Path) -> dict[str, float]:
-    """Seconds of one run and peak resident memory above what the imports took."""
-    run = CONTENDERS[contender](tree)
-    before_mb = peak_memory_mb()
-    begin, begin_cpu = time.perf_counter(), time.process_time()
-    run()
-    return {
-        "seconds": time.perf_counter() - begin,
-        "cpu_seconds": time.process_time() - begin_cpu,
-        "memory_mb": peak_memory_mb() - before_mb,
-        "imports_mb": before_mb,
-    }
-
-
-def measure_in_turns(tree: Path, *, n_rounds: int) -> dict[str, dict[str, float]]:
-    """Medians over rounds; every measurement in its own process."""
-    found: dict[str, list[dict[str, float]]] = {contender: [] for contender in CONTENDERS}
-    for _ in range(n_rounds):
-        for contender, runs in found.items():
-            command = [sys.executable, __file__, "--measure", contender, "--tree", str(tree)]
-            runs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
-    return {
-        contender: {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        for contender, runs in found.items()
-    }
-
-
 def summary(medians: dict[str, dict[str, float]], *, n_rounds: int) -> dict[str, Any]:
     """Give the numbers, the targets, and whether they are met."""
     allowed_s = MAX_TIME_RATIO * medians["inflate"]["seconds"] + MAX_EXTRA_S
@@ -166,32 +136,28 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="length of the runs, as a share (default 1)")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     parser.add_argument("--measure", choices=list(CONTENDERS), help=argparse.SUPPRESS)
-    parser.add_argument("--tree", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        say(json.dumps(measure(arguments.measure, arguments.tree)))
+        say(json.dumps(measure(CONTENDERS[arguments.measure](arguments.source))))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "derivatives"
         write_visit(tree, scale=arguments.scale)
-        result = summary(measure_in_turns(tree, n_rounds=arguments.rounds), n_rounds=arguments.rounds)
-    say(json.dumps(result, indent=2) if arguments.json else _table(result))
+        result = summary(
+            measure_in_turns(__file__, tree, list(CONTENDERS), n_rounds=arguments.rounds), n_rounds=arguments.rounds
+        )
+    say(json.dumps(result, indent=2) if arguments.json else table(result["medians"], _verdict(result)))
     return 0 if result["passed"] else 1
 
 
-def _table(result: dict[str, Any]) -> str:
-    lines = [f"{'':10}{'seconds':>10}{'cpu s':>10}{'MB above imports':>20}"]
-    for contender, median in result["medians"].items():
-        lines.append(
-            f"{contender:10}{median['seconds']:>10.3f}{median['cpu_seconds']:>10.3f}{median['memory_mb']:>20.1f}"
-        )
+def _verdict(result: dict[str, Any]) -> str:
     score_s, memory_mb = (result["medians"]["score"][key] for key in ("seconds", "memory_mb"))
-    lines.append(
+    return (
         f"all features take {score_s:.2f} s (target {MAX_TIME_RATIO} x inflation + {MAX_EXTRA_S} s = "
         f"{result['allowed_seconds']:.2f} s) and {memory_mb:.1f} MB (target {MAX_MEMORY_MB:.0f}): "
         f"{'met' if result['passed'] else 'MISSED'}"
     )
-    return "\n".join(lines)
 
 
 def _confounds(rng: np.random.Generator, n_volumes: int) -> str:
