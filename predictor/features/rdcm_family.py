@@ -12,7 +12,7 @@ from predictor.features.feature_catalogue import edge_feature_name
 from predictor.features.network_regression import BINS_PER_VOLUME, CONNECTION_PRECISION, network_regression
 from predictor.features.recipe import Recipe
 from predictor.features.run_preparation import RestRun, TaskRun
-from predictor.features.task_design import Condition
+from predictor.features.task_design import Condition, check_trials
 from predictor.scan.cleaning import RegionTimeseries
 
 # With a larger share of the prior's variance left, the prior says more about a connection than the data do. That is so
@@ -52,12 +52,7 @@ def rdcm_faces(run: TaskRun, recipe: Recipe) -> Estimates:
     the whole run: what is left of the coupling when the direct responses to faces and to control are accounted for,
     not a difference between the two.
     """
-    for condition in run.conditions:
-        if condition.onsets_s.size < recipe.minimum_trials_faces:
-            raise FeatureError(
-                f"only {condition.onsets_s.size} events of the condition {condition.name}; "
-                f"{recipe.minimum_trials_faces} are needed."
-            )
+    check_trials(run.conditions, [condition.name for condition in run.conditions], recipe.minimum_trials_faces)
     return _estimates(run.unbroken, run.conditions, run.missing_regions, recipe, "rdcm_faces")
 
 

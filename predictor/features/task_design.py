@@ -6,6 +6,7 @@ that lasts one bin longer than its duration, sampling in the middle of the volum
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,6 +103,20 @@ class DesignMatrix:
         if unknown:
             raise FeatureError(f"the design has no column {', '.join(sorted(unknown))}.")
         return np.array([contrast.get(name, 0.0) for name in self.names])
+
+
+def check_trials(conditions: tuple[Condition, ...], names: Iterable[str], minimum: int) -> None:
+    """Refuse named conditions that have too few events; other conditions may have any number.
+
+    Raises
+    ------
+    FeatureError
+        If one has fewer than `minimum`, or does not occur at all.
+    """
+    counts = {condition.name: condition.onsets_s.size for condition in conditions}
+    for name in names:
+        if counts.get(name, 0) < minimum:
+            raise FeatureError(f"only {counts.get(name, 0)} events of the condition {name}; {minimum} are needed.")
 
 
 def stimulus(condition: Condition, grid: MicrotimeGrid) -> NDArray[np.float64]:

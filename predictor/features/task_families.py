@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from predictor.errors import FeatureError
@@ -15,7 +14,7 @@ from predictor.features.hrf import ResponseModel
 from predictor.features.recipe import Recipe
 from predictor.features.run_preparation import TaskRun
 from predictor.features.task_activation import activation_design, activation_estimates
-from predictor.features.task_design import Condition, DesignMatrix
+from predictor.features.task_design import Condition, DesignMatrix, check_trials
 
 FACES_CONTRAST = {"faces": 1.0, "control": -1.0}
 CONFLICT_CONTRAST = {"incongruent": 1.0, "congruent": -1.0}
@@ -56,7 +55,7 @@ def gppi_faces(task: TaskRun, recipe: Recipe) -> Estimates:
     """
     pairs = [(edge.source, edge.target) for edge in recipe.circuit.edges]
     try:
-        _check_trials(task.conditions, FACES_CONTRAST, recipe.minimum_trials_faces)
+        check_trials(task.conditions, FACES_CONTRAST, recipe.minimum_trials_faces)
         found = gppi_estimates(
             task.timeseries.bold,
             _faces_seeds(task, recipe),
@@ -128,7 +127,7 @@ def _activation(task: TaskRun, recipe: Recipe, family: str) -> Estimates:
     minimum = recipe.minimum_trials_faces if task.kind == "faces" else recipe.minimum_trials_conflict
     try:
         conditions, contrast, _ = _conditions(task, family)
-        _check_trials(conditions, contrast, minimum)
+        check_trials(conditions, contrast, minimum)
         model = _model(task, recipe, family)
         found = activation_estimates(task.timeseries.bold, model.design, model.contrast, drift=task.drift)
     except FeatureError as error:
@@ -169,14 +168,6 @@ def _with_notes(
     if sorted_trials.note is not None:
         notes.append(sorted_trials.note)
     return sorted_trials.conditions, contrast, tuple(notes)
-
-
-def _check_trials(conditions: tuple[Condition, ...], contrast: Iterable[str], minimum: int) -> None:
-    """Refuse contrasts whose conditions have too few events; conditions outside the contrast may have any number."""
-    counts = {condition.name: condition.onsets_s.size for condition in conditions}
-    for name in contrast:
-        if counts.get(name, 0) < minimum:
-            raise FeatureError(f"only {counts.get(name, 0)} events of the condition {name}; {minimum} are needed.")
 
 
 def _faces_seeds(task: TaskRun, recipe: Recipe) -> SeedSignals:

@@ -11,7 +11,7 @@ NOT_ANSWERED = "No prediction is given for this visit."
 
 def summarise_answer(answer: Mapping[str, Any]) -> str:
     """Return one answer for people: the sentence, each arm with its interval, the benefit, the reasons."""
-    lines = [*_headline(answer), *_arms(answer), *_benefit(answer), *_reasons(answer), *_model(answer)]
+    lines = [*_headline(answer), *arm_lines(answer), *benefit_lines(answer), *_reasons(answer), *_model(answer)]
     return "\n".join([*lines, RESEARCH_USE_ONLY])
 
 
@@ -22,7 +22,8 @@ def _headline(answer: Mapping[str, Any]) -> list[str]:
     return [explanation["sentence"]] if explanation else []
 
 
-def _arms(answer: Mapping[str, Any]) -> list[str]:
+def arm_lines(answer: Mapping[str, Any]) -> list[str]:
+    """One line per arm: expected outcome with its interval, and the response probability where there is a rule."""
     arms, outcome = answer.get("arms", {}), answer["outcome"]
     width = max((len(name) for name in arms), default=0)
     lines = []
@@ -33,7 +34,8 @@ def _arms(answer: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _benefit(answer: Mapping[str, Any]) -> list[str]:
+def benefit_lines(answer: Mapping[str, Any]) -> list[str]:
+    """Return the benefit of the first arm with its interval, and whom it is about; nothing where there is one arm."""
     benefit = answer.get("benefit")
     if not benefit:
         return []

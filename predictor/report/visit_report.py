@@ -19,6 +19,7 @@ from predictor.report.feature_sections import feature_context
 from predictor.report.intervals import intervals_svg
 from predictor.report.methods_text import describe_methods
 from predictor.report.run_sections import run_context
+from predictor.report.summary import arm_lines, benefit_lines
 from predictor.report.waterfall import waterfall_svg
 from predictor.report.wording import place_and_kind, quantity
 from predictor.scan.quality import Reason
@@ -127,6 +128,9 @@ def _answer_context(answer: Mapping[str, Any]) -> dict[str, Any]:
         "sentence": explanation["sentence"] if explanation else "",
         "model": f"Model {model['name']}, trained on {model['trained_on']} people, {promoted}.",
         "figures": figures,
+        "numbers": [line.strip() for line in (*arm_lines(answer), *benefit_lines(answer))]
+        if answer.get("arms")
+        else [],
         "deviations": _deviations_context(answer.get("deviations")),
     }
 

@@ -38,8 +38,8 @@ MAX_MEMORY_MB = 100.0
 MOTION = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 
 
-def write_visit(tree: Path, *, scale: float = 1.0) -> None:
-    """Write one participant's runs as fMRIPrep names them; a scale below 1 shortens them."""
+def write_visit(tree: Path) -> None:
+    """Write one participant's runs as fMRIPrep names them."""
     folder = tree / "sub-01" / "func"
     folder.mkdir(parents=True)
     (tree / "dataset_description.json").write_text(
@@ -47,8 +47,7 @@ def write_visit(tree: Path, *, scale: float = 1.0) -> None:
     )
     rng = np.random.default_rng(0)
     written: dict[int, Path] = {}
-    for task, full_length in N_VOLUMES.items():
-        n_volumes = round(full_length * scale)
+    for task, n_volumes in N_VOLUMES.items():
         stem = folder / f"sub-01_task-{task}"
         scan = Path(f"{stem}_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz")
         if n_volumes in written:
@@ -133,7 +132,6 @@ def main() -> int:
     """Run the benchmark, or one measurement of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each contender, by turns (default 5)")
-    parser.add_argument("--scale", type=float, default=1.0, help="length of the runs, as a share (default 1)")
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     parser.add_argument("--measure", choices=list(CONTENDERS), help=argparse.SUPPRESS)
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
@@ -143,7 +141,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "derivatives"
-        write_visit(tree, scale=arguments.scale)
+        write_visit(tree)
         result = summary(
             measure_in_turns(__file__, tree, list(CONTENDERS), n_rounds=arguments.rounds), n_rounds=arguments.rounds
         )

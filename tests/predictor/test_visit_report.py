@@ -178,6 +178,9 @@ def test_an_answer_comes_first_with_its_drawings(
     recipe = replace(report_recipe, families=("rest_fisher_z",))
     text = _Page(visit_report(rest_only, recipe, VisitLabel("sub-01"), answer=answer)).text
     assert answer["explanation"]["sentence"] in text
+    for arm in answer["arms"].values():
+        assert f"response ({answer['outcome']['response_rule']}): {arm['response_probability']:.0%}" in text
+    assert answer["benefit"]["about"] in text
     assert text.index("Answer") < text.index("Quality")
     assert "not promoted" in text
     assert "Answer" not in _Page(page).text
