@@ -341,7 +341,7 @@ class ValueOutOfRangeError(TableError):
     """A value is not a finite number, or outside what is possible."""
 
     code = "value-out-of-range"
-    remedy = "Correct the value, or send null when it is missing."
+    remedy = "Correct the value; one that is not known is null in a request and n/a in a table."
 
 
 class FeatureError(PredictorError):

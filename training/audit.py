@@ -18,15 +18,21 @@ from training.evaluation.duplicates import across_folds, find_same_people
 from training.evaluation.fold_isolation import FitSteps, FoldIsolation, StepState, fitted_steps, prove_fold_isolation
 from training.evaluation.leak_checks import (
     NOT_SEEN,
-    adjusted_before,
     carries_outcome,
     carries_outcome_jointly,
-    imputed_before,
+    encodes_outcome,
+    gaps_carry_outcome,
     measured_late,
+)
+from training.evaluation.leak_finding import TITLES, LeakFinding
+from training.evaluation.nested_cv import fit_fold
+from training.evaluation.preparation_traces import (
+    adjusted_before,
+    decorrelated_before,
+    imputed_before,
+    ranked_before,
     scaled_before,
 )
-from training.evaluation.leak_finding import LeakFinding
-from training.evaluation.nested_cv import fit_fold
 from training.evaluation.splits import train_and_test
 from training.experiment_folds import make_partitions
 from training.judged_models import make_estimators
@@ -67,14 +73,14 @@ class AuditReport:
 
     @property
     def passed(self) -> bool:
-        """Whether no leak was found; what needs a look does not count."""
+        """Whether no leak was found, and no input of unknown time; declared analyses and what needs a look may pass."""
         return not self.leaking_steps and all(model.passed for model in self.models.values())
 
     @property
     def leaking_steps(self) -> tuple[str, ...]:
-        """Every step that leaks, fits first."""
+        """Every step that leaks, or whose time is not declared, fits first."""
         of_models = [model.leaking_step for model in self.models.values() if model.leaking_step]
-        return tuple(dict.fromkeys([*of_models, *(one.step for one in self.findings if one.severity == "leak")]))
+        return tuple(dict.fromkeys([*of_models, *(one.step for one in self.findings if one.fails)]))
 
     @property
     def isolation(self) -> FoldIsolation:
@@ -112,7 +118,7 @@ class AuditReport:
         yield f"{self.n_people} people, {self.n_partitions} partition{plural} into folds"
         for name, model in self.models.items():
             yield f"  {name.replace('_', ' '):<24}  {model_line(model)}"
-        for severity, title in (("leak", "LEAK"), ("look", "look at")):
+        for severity, title in TITLES.items():
             for finding in self.findings:
                 if finding.severity == severity:
                     yield f"  {title}  {finding.line()}"
@@ -173,14 +179,18 @@ def check_table(
     digests = table.features.input_digests
     covariates = [c.name for c in (*table.covariates, *table.demographic)]
     told = [c.name for c in (*table.covariates, *table.demographic) if c.role != "arm"]
+    arms = [c.name for c in table.covariates if c.role == "arm"]
     of_people = [name for name in table.motion_columns if name not in measured]
     features = [definition.name for definition in table.definitions]
     known = _with_words(table.inputs[list(dict.fromkeys([*covariates, *of_people]))], table)
     weighed = [*features, *told, *of_people]
     findings = [
         *across_folds(find_same_people(measured, input_digests=digests), people, partitions),
-        *carries_outcome(known, table.outcome, [*told, *of_people], step="covariates", where=PARTICIPANTS_FILE),
+        *carries_outcome(known, table.outcome, [*arms, *told, *of_people], step="covariates", where=PARTICIPANTS_FILE),
         *carries_outcome(table.inputs, table.outcome, features, step="features", where=FEATURES_FILE),
+        *gaps_carry_outcome(table.inputs[features], table.outcome, where=FEATURES_FILE),
+        *encodes_outcome(known, table.outcome, where=PARTICIPANTS_FILE),
+        *encodes_outcome(table.inputs[features], table.outcome, where=FEATURES_FILE),
         *carries_outcome_jointly(known, table.outcome, covariates, where=PARTICIPANTS_FILE),
         *measured_late(
             weighed,
@@ -190,7 +200,7 @@ def check_table(
         ),
         *_prepared_before(table, measured[features], known),
     ]
-    return tuple(sorted(findings, key=lambda finding: finding.severity == "look"))
+    return tuple(sorted(findings, key=lambda finding: list(TITLES).index(finding.severity)))
 
 
 def table_steps(table: TrainingTable, make_models: MakeEstimators, name: str) -> FitSteps:
@@ -254,8 +264,10 @@ def _prepared_before(table: TrainingTable, features: pd.DataFrame, known: pd.Dat
     """Traces of steps that were done on everyone, before the table reached us."""
     everyone = table.features.values[features.columns]
     scaled = scaled_before(features) or scaled_before(everyone)
-    imputed = imputed_before(features) or imputed_before(everyone)
-    return [*scaled, *imputed, *adjusted_before(features, known)]
+    ranked = ranked_before(features) or ranked_before(everyone)
+    imputed = imputed_before(features, known) or imputed_before(everyone)
+    components = decorrelated_before(features) or decorrelated_before(everyone)
+    return [*scaled, *ranked, *imputed, *components, *adjusted_before(features, known)]
 
 
 def _with_words(known: pd.DataFrame, table: TrainingTable) -> pd.DataFrame:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from predictor.console import emit
 from predictor.errors import LeakFoundError
 from training.cohort_commands import DONE, add_jobs
+
+if TYPE_CHECKING:
+    from training.audit import AuditReport
 
 DESCRIPTION = """\
 Prove that held-out people do not reach the fit: their inputs and outcomes are replaced by absurd values where they
@@ -20,7 +24,9 @@ examples:
   krp audit experiments/baseline_prediction.toml
   krp audit experiments/rpn_bochum.toml --only-primary --json > audit.json
 
-Exit codes: 0 no leak found, 4 a leak was found and is named."""
+Exit codes: 0 no leak found, 4 a leak was found and is named, or an input is named like a later measure and nobody says
+when it was measured ([cohort] measured). What is declared as measured after baseline passes: it is an analysis, not a
+predictor, and can never be champion."""
 
 
 def add_audit(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -49,7 +55,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
     Raises
     ------
     LeakFoundError
-        If there is a leak.
+        If there is a leak, or an input whose time of measurement is not declared.
     """
     # Imported here, so that `krp --help` does not wait for scikit-learn.
     import os
@@ -68,6 +74,13 @@ def run_audit(arguments: argparse.Namespace) -> int:
     else:
         emit("\n".join(report.lines()))
     if not report.passed:
-        steps = ", ".join(report.leaking_steps) or "no model could be proven"
-        raise LeakFoundError(f"held-out people or the outcome reach the models: {steps}.", where=config.name)
+        raise LeakFoundError(_failure(report), where=config.name)
     return DONE
+
+
+def _failure(report: AuditReport) -> str:
+    failing = {finding.severity for finding in report.findings if finding.fails}
+    if failing == {"undeclared"} and all(model.passed for model in report.models.values()):
+        return "inputs are named like measures from after baseline, and their time is not declared."
+    steps = ", ".join(report.leaking_steps) or "no model could be proven"
+    return f"held-out people or the outcome reach the models: {steps}."

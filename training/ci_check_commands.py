@@ -49,12 +49,13 @@ def _ci_check(arguments: argparse.Namespace) -> int:
     from training.config import read_experiment
     from training.performance_check import DEFAULT_EXPERIMENT, N_PATIENTS, Band, check_performance
 
+    band = Band(*arguments.share)
     config = read_experiment(arguments.experiment or DEFAULT_EXPERIMENT, overrides=arguments.overrides)
     check = check_performance(
         config,
         n_patients=N_PATIENTS if arguments.participants is None else arguments.participants,
         seed=arguments.seed,
-        band=Band(*arguments.share),
+        band=band,
         n_jobs=(os.cpu_count() or 1) if arguments.jobs == -1 else arguments.jobs,
     )
     for line in check.lines():

@@ -27,6 +27,7 @@ InnerFolds = int | Literal["leave_one_out"]
 EXPERIMENT_NAME, MODEL_NAME = re.compile(r"\w[\w .-]*"), re.compile(r"\w[\w -]*")
 MAX_NAME_LENGTH = 100
 MAX_ALPHAS = 1000
+MAX_SEED = 2**32 - 1  # what scikit-learn takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class ValidationConfig:
         _require(self.n_permutations >= 0, "[validation] n_permutations", "0 or more")
         _require(self.permutations_stop_after >= 0, "[validation] permutations_stop_after", "0 or more")
         _require(self.n_bootstrap_models >= 2, "[validation] n_bootstrap_models", "2 or more")
-        _require(self.seed >= 0, "[validation] seed", "0 or more")
+        _require(0 <= self.seed <= MAX_SEED, "[validation] seed", f"0 to {MAX_SEED}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,7 +347,8 @@ def _build(kind: type[Section], values: Mapping[str, Any], *, where: str) -> Sec
     label = f"[{where}]" if where else "top level"
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ConfigError(f"unknown entries: {', '.join(unknown)}; known are {', '.join(sorted(known))}.", where=label)
+        offered = ", ".join(sorted(known.keys() - {"source"}))  # the text of the file is no entry of it
+        raise ConfigError(f"unknown entries: {', '.join(unknown)}; known are {offered}.", where=label)
     missing = [n for n, f in known.items() if n not in values and f.default is MISSING and f.default_factory is MISSING]
     if missing:
         raise ConfigError(f"missing entries: {', '.join(missing)}.", where=label)

@@ -135,7 +135,10 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
         bundle = registered = None
         if not config.model.is_competition:
             comparisons = {m.name: m.gain_of_primary for m in models if m.role == "baseline" and m.gain_of_primary}
-            card = make_card(table, config, metrics=models[0].metrics, comparisons=comparisons, permutation=permutation)
+            card = make_card(
+                table, config, metrics=models[0].metrics, comparisons=comparisons, permutation=permutation,
+                assessment=models[0].assessment, power=power, coverage=coverage, benefit=benefit,
+            )  # fmt: skip
             measured = gate_measurements(config, models, comparisons, permutation, audit, logged_at, fitting_at)
             bundle = build_bundle(first, table, config, card=card, n_jobs=n_jobs)
             registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))

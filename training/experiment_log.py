@@ -140,6 +140,7 @@ def gate_measurements(
         },
         "permutation": permutation_document(permutation),
         "fold_isolation": audit.gate_document(),
+        "declared_times": {name: str(time) for name, time in config.cohort.measured.items()},
     }
 
 

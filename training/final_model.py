@@ -23,6 +23,7 @@ from predictor.model.training_range import describe_training
 from training.config import ExperimentConfig
 from training.estimators import TunedElasticNet, TunedRegressor
 from training.evaluation.nested_cv import fit_fold
+from training.evaluation.resampling import UnitResampler
 from training.evaluation.splits import Partition, stratified_folds, train_and_test
 from training.training_table import MOTION_FEATURE, TrainingTable
 
@@ -98,7 +99,7 @@ def bundle_partition(table: TrainingTable, config: ExperimentConfig) -> Partitio
     n_units = len(table.outcome) if table.groups is None else len(set(table.groups))
     rng = np.random.default_rng(config.validation.seed)
     n_folds = min(config.validation.n_folds, n_units)
-    return stratified_folds(table.outcome, table.arms, n_folds=n_folds, rng=rng, groups=table.groups)
+    return stratified_folds(table.outcome, table.fold_strata, n_folds=n_folds, rng=rng, groups=table.groups)
 
 
 def _residuals(
@@ -126,18 +127,14 @@ def _residuals(
 def _bootstrap_models(
     fitted: TunedElasticNet | TunedRegressor, table: TrainingTable, config: ExperimentConfig, *, n_jobs: int
 ) -> list[LinearResponseModel]:
-    """Refits with the chosen penalties on resamples of people, drawn within arms.
+    """Refits with the chosen penalties on resamples of people, drawn within arms; of groups as wholes, where there are.
 
     Harmonisation is not learned anew: at scoring, all models get the inputs as the whole cohort's harmonises them, and
     a resample may hold too few people of a site.
     """
     rng = np.random.default_rng([config.validation.seed, 1])
-    arms = np.zeros(len(table.outcome), dtype=str) if table.arms is None else np.asarray(table.arms)
-    members = [np.flatnonzero(arms == arm) for arm in np.unique(arms)]
-    draws = [
-        np.concatenate([rng.choice(of_arm, size=len(of_arm)) for of_arm in members])
-        for _ in range(config.validation.n_bootstrap_models)
-    ]
+    resampler = UnitResampler.within(len(table.outcome), strata=table.arms, groups=table.groups)
+    draws = [resampler.draw(rng) for _ in range(config.validation.n_bootstrap_models)]
     pipeline, inputs = fitted.with_penalties_fixed(), table.model_inputs
     if table.harmonization:
         inputs = fitted.pipeline_.named_steps["harmonization"].transform(inputs)

@@ -31,7 +31,8 @@ class InFoldSteps(BaseEstimator):
     inner_folds
         Number of inner folds, or "leave_one_out".
     arm
-        Input column on which inner folds are stratified; None for cohorts without arms.
+        Input column on which inner folds are stratified, with the site where sites are harmonised; None for cohorts
+        without arms.
     random_state
         Seed of the inner folds.
     """
@@ -61,9 +62,18 @@ class InFoldSteps(BaseEstimator):
         return Pipeline([*named, ("design", clone(self.design))])
 
     def _inner_partition(self, X: pd.DataFrame, outcome: NDArray[np.float64]) -> Partition:
-        arms = None if self.arm is None else list(X[self.arm])
         groups = list(X[GROUP_COLUMN]) if GROUP_COLUMN in X else None
-        return inner_partition(outcome, arms, inner_folds=self.inner_folds, seed=self.random_state, groups=groups)
+        strata = self._fold_strata(X)
+        return inner_partition(outcome, strata, inner_folds=self.inner_folds, seed=self.random_state, groups=groups)
+
+    def _fold_strata(self, X: pd.DataFrame) -> list[object] | None:
+        """Arm of everyone, with the site where sites are harmonised: a site needs people in every training set."""
+        arms = None if self.arm is None else list(X[self.arm])
+        site = getattr(self.harmonization, "site", None)
+        if site is None:
+            return arms
+        sites = list(X[site.name])
+        return sites if arms is None else list(zip(arms, sites, strict=True))
 
     def _free_columns(self, steps: Pipeline) -> tuple[int, ...]:
         """Positions of the unpenalised columns among what the design puts out."""

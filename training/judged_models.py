@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from training.evaluation.permutation import (
 )
 from training.evaluation.power import PowerStatement, state_power
 from training.evaluation.split_manifest import SplitManifest, check_training_sets
-from training.evaluation.splits import Partition, PartitionMaker
+from training.evaluation.splits import Partition, PartitionMaker, codes
 from training.experiment_folds import partition_maker
 from training.final_model import bundle_partition
 from training.model_names import CLASSIFIERS
@@ -108,8 +108,10 @@ def judge_all(
     for baseline in baselines:
         columns = table.inputs[list(baseline.columns)]
         predicted[baseline.name] = cross_validate(baseline.estimator, columns, table.outcome, partitions)
+    groups = None if table.groups is None else codes(table.groups)
     for name, one in predicted.items():
         manifest.verify(name, one)
+        predicted[name] = replace(one, groups=groups)
     first = config.model.primary
     if config.model.is_competition:
         first = max(config.model.competitors, key=lambda name: _statistic(predicted[name]))
@@ -191,7 +193,7 @@ def try_intervals(
     try:
         return realised_coverage(
             estimator, table.model_inputs, table.outcome, folds,
-            make_partition=make_partition, groups=arms, seed=config.validation.seed, n_jobs=n_jobs,
+            make_partition=make_partition, seed=config.validation.seed, n_jobs=n_jobs,
         )  # fmt: skip
     except TrainingError as error:
         console.say(f"prediction intervals were not tried out: {error}")

@@ -7,8 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from training.config import ExperimentConfig
-from training.evaluation.metrics import Metrics, PairedComparison
+from training.evaluation.assessment import Assessment
+from training.evaluation.conformal import RealisedCoverage
+from training.evaluation.metrics import Metrics, NotReported, PairedComparison
 from training.evaluation.permutation import PermutationTest
+from training.evaluation.power import PowerStatement
+from training.evaluation.treatment_effect import BenefitAnalysis
 from training.training_table import TrainingTable
 
 INTENDED_USE = "Research on predicting improvement from a baseline visit, in people like those of the training cohort."
@@ -28,6 +32,10 @@ def make_card(
     metrics: Metrics,
     comparisons: Mapping[str, PairedComparison],
     permutation: PermutationTest | None,
+    assessment: Assessment | None = None,
+    power: PowerStatement | None = None,
+    coverage: RealisedCoverage | None = None,
+    benefit: BenefitAnalysis | None = None,
 ) -> dict[str, Any]:
     """Model card as a JSON-able document; numbers are out of fold."""
     return {
@@ -50,8 +58,54 @@ def make_card(
         "metrics": asdict(metrics),
         "comparisons": {name: asdict(comparison) for name, comparison in comparisons.items()},
         "permutation": permutation_document(permutation),
-        "limits": limits(table, config, metrics=metrics, comparisons=comparisons, permutation=permutation),
+        "assessment": assessment_document(assessment) if assessment else None,
+        "power": power.document() if power else None,
+        "coverage": coverage.document() if coverage else None,
+        "benefit": {"status": benefit.status, "reason": benefit.reason} if benefit else None,
+        "limits": [
+            *limits(table, config, metrics=metrics, comparisons=comparisons, permutation=permutation),
+            *limits_of_groups(table),
+            *limits_of_intervals(coverage),
+            *limits_of_benefit(benefit),
+        ],
     }
+
+
+def assessment_document(assessment: Assessment) -> dict[str, Any]:
+    """Return calibration slope, AUC and their like with intervals, and why some are not reported."""
+    parts = {"calibration": assessment.calibration, "responders": assessment.responders}
+    reasons = {name: part.reason for name, part in parts.items() if isinstance(part, NotReported)}
+    return {"response_rule": assessment.response_rule, **assessment.values(), "not_reported": reasons}
+
+
+def limits_of_groups(table: TrainingTable) -> list[str]:
+    """Say how few strangers the people are."""
+    n_people, n_groups = len(table.outcome), len(set(table.groups or ()))
+    if table.groups is None or n_groups == n_people:
+        return []
+    return [f"{n_people} rows of {n_groups} families or persons: intervals and tests count {n_groups}, not {n_people}."]
+
+
+def limits_of_intervals(coverage: RealisedCoverage | None) -> list[str]:
+    """Say where prediction intervals do not hold what they promise."""
+    if coverage is None:
+        return ["Prediction intervals were not tried out on people left out."]
+    found = [
+        f"The {coverage.promised:.0%} prediction intervals held only {coverage.by_arm[arm].realised:.0%} of the people "
+        f"in the arm {arm}."
+        for arm in coverage.lacking
+    ]
+    if not coverage.is_kept:
+        share = f"{coverage.realised:.0%} of all people"
+        found.append(f"The {coverage.promised:.0%} prediction intervals held only {share}.")
+    return found
+
+
+def limits_of_benefit(benefit: BenefitAnalysis | None) -> list[str]:
+    """Say that who gains from the treatment is not known, unless it was shown."""
+    if benefit is None or benefit.status == "benefit shown":
+        return []
+    return [f"Who gains more from one arm than from the other is not shown ({benefit.status}): {benefit.reason}."]
 
 
 def permutation_document(test: PermutationTest | None) -> dict[str, Any]:

@@ -16,12 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from joblib import parallel_config
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
-from predictor.errors import ConfigError
+from predictor.errors import ConfigError, UsageError
 from predictor.model.response_design import ResponseDesign
 from training.cohort.change_scores import CHANGE, SCORES_FAMILY
 from training.config import ExperimentConfig, read_experiment
@@ -48,6 +49,10 @@ class Band:
     most_share: float = 1.0  # more than the oracle knows cannot be known before the outcome
     null_lowest: float = -0.10  # R2 beyond covariates on the null trial: the price of fitting noise
     null_highest: float = 0.03
+
+    def __post_init__(self) -> None:
+        if not -np.inf < self.least_share < self.most_share < np.inf:
+            raise UsageError("expected a band from a lower to a higher share.", where="--share")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from predictor.model.bundle import ModelBundle
+from training.evaluation.leak_checks import declared_late
 
 SIGNIFICANCE = 0.05
 # Words that give away a measure which does not exist before the first infusion.
@@ -55,7 +56,7 @@ def check_gate(measured: Mapping[str, Any], bundle: ModelBundle) -> tuple[GateCh
         _beats_every_baseline(measured.get("comparisons", {})),
         _above_chance(measured.get("permutation", {})),
         _folds_isolated(measured.get("fold_isolation", {})),
-        _available_at_baseline(bundle),
+        _available_at_baseline(bundle, measured.get("declared_times", {})),
         _complete(bundle),
     )
 
@@ -110,8 +111,12 @@ def _folds_isolated(isolation: Mapping[str, Any]) -> GateCheck:
     return GateCheck(4, name, False, f"step {isolation.get('leaking_step')} changed")
 
 
-def _available_at_baseline(bundle: ModelBundle) -> GateCheck:
-    late = not_available_at_baseline(bundle.model.input_names)
+def _available_at_baseline(bundle: ModelBundle, declared: Mapping[str, str]) -> GateCheck:
+    """Names and declarations must both speak of baseline; a declaration cannot make a later measure an early one."""
+    by_name = set(not_available_at_baseline(bundle.model.input_names))
+    columns = {name: name.split("=")[0] for name in bundle.model.input_names}  # of categories: column=level
+    declared_later = declared_late(columns.values(), declared)
+    late = [name for name, column in columns.items() if name in by_name or column in declared_later]
     measured = f"{len(late)} of {len(bundle.model.input_names)} inputs are measured later"
     return GateCheck(5, "inputs are available at baseline", not late, measured + (f": {late[0]}" if late else ""))
 

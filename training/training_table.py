@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,8 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.model.harmonization import SiteHarmonization
 from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, CovariateRole, OutcomeDefinition
 from predictor.model.reliability import standard_error_column
-from training.cohort.outcome import OUTCOMES, outcome_values
-from training.cohort.participants import listed, read_participants
+from training.cohort.outcome import OUTCOMES, SMALLEST_SPREAD, outcome_values
+from training.cohort.participants import PARTICIPANT_ID, listed, read_participants
 from training.config import CovariatesConfig, ExperimentConfig, FeaturesConfig
 from training.evaluation.splits import GROUP_COLUMN
 from training.feature_table import FeatureTable, read_feature_table
@@ -87,6 +88,11 @@ class TrainingTable:
         return self._labels("site")
 
     @property
+    def fold_strata(self) -> list[str] | None:
+        """Arms, and sites where they are harmonised: every training set needs people of both, so folds balance them."""
+        return self.arms if self.harmonization is None else self.strata
+
+    @property
     def strata(self) -> list[str] | None:
         """Arm and site of everyone, None if neither is known."""
         parts = [labels for labels in (self._labels("arm"), self._labels("site")) if labels is not None]
@@ -113,6 +119,7 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     features = read_feature_table(Path(config.cohort.features))
     people = _included(participants, config.cohort.include)
     _check_before_treatment(config, features)
+    _check_times(config.cohort.measured, participants, features)
     treated, usable = people.index, _usable(features)
     left_out = tuple(str(name) for name in people.index[~people.index.isin(usable)])
     people = people[people.index.isin(usable)]
@@ -272,6 +279,7 @@ def _covariate(column: pd.Series, role: CovariateRole, *, treatment: str | None)
             remedy="Fill the column in, leave it out of the experiment, or leave these participants out on purpose.",
         )
     if pd.api.types.is_numeric_dtype(column) and role not in ("arm", "site"):
+        _check_spread(column.to_frame(), where="participants.tsv")
         return Covariate(name, "number", role=role)
     numbers = pd.to_numeric(column, errors="coerce")
     if role in ("clinical", "demographic") and numbers.notna().any():
@@ -282,10 +290,25 @@ def _covariate(column: pd.Series, role: CovariateRole, *, treatment: str | None)
             remedy="Correct these cells, or write n/a; a column of categories holds words only.",
         )
     levels = sorted({level_text(value) for value in column})
+    _check_spelling(name, levels)
     if role == "arm":
         _check_arms(levels, treatment)
         levels.sort(key=lambda level: (level != treatment, level))
     return Covariate(name, "category", tuple(levels), role)
+
+
+def _check_spelling(name: str, levels: Sequence[str]) -> None:
+    """Refuse categories that are one word in two spellings: they would count as two arms, or two sites."""
+    spellings: dict[str, list[str]] = {}
+    for level in levels:
+        spellings.setdefault(" ".join(unicodedata.normalize("NFKC", level).casefold().split()), []).append(level)
+    doubled = [" = ".join(map(repr, same)) for same in spellings.values() if len(same) > 1]
+    if doubled:
+        raise TableError(
+            f"{name} holds one category in several spellings: {listed(doubled)}.",
+            where=f"participants.tsv, column {name}",
+            remedy="Write every category in one way; if they are different, give them names that differ in more.",
+        )
 
 
 def _check_arms(levels: list[str], treatment: str | None) -> None:
@@ -305,9 +328,22 @@ def _check_features(features: pd.DataFrame) -> None:
             where="features.tsv",
             remedy="Leave their family out of [features] families, or find out why extraction could not compute them.",
         )
+    _check_spread(features, where="features.tsv")
     huge = [str(name) for name in features.columns[(features.abs() > MAX_ABS_VALUE).any()]]
     if huge:
         raise ValueOutOfRangeError(f"numbers above {MAX_ABS_VALUE:g} stand in {listed(huge)}.", where="features.tsv")
+
+
+def _check_spread(columns: pd.DataFrame, *, where: str) -> None:
+    """Refuse numbers so close to each other that the squares of their differences vanish."""
+    spread = (columns.max() - columns.min()).to_numpy()
+    tiny = [str(name) for name in columns.columns[(spread > 0) & (spread < SMALLEST_SPREAD)]]
+    if tiny:
+        raise ValueOutOfRangeError(
+            f"people differ by less than {SMALLEST_SPREAD:g} in {listed(tiny)}.",
+            where=where,
+            remedy="Give the numbers in another unit, or leave the column out.",
+        )
 
 
 def _standard_errors(
@@ -328,6 +364,12 @@ def _groups(people: pd.DataFrame, column: str) -> tuple[str, ...] | None:
     """Return the group of everyone; people with an empty cell are a group of their own."""
     if not column:
         return None
+    if column == PARTICIPANT_ID:
+        raise ConfigError(
+            "everyone would be a group of one: the rows of participants.tsv are people already.",
+            where="[cohort] groups",
+            remedy="Name the column of the families, or leave groups out.",
+        )
     _check_columns(people, [column])
     alone = people[column].isna()
     return tuple(
@@ -342,7 +384,11 @@ def _group_column(groups: tuple[str, ...] | None, people: pd.Index) -> pd.DataFr
 
 
 def _check_names(features: Sequence[str], known: Sequence[str], *, outcome: str) -> None:
-    """Refuse columns that stand on both sides, and an outcome among the features."""
+    """Refuse columns that stand on both sides, an outcome among the features, and names that we use ourselves."""
+    own = {GROUP_COLUMN, *map(standard_error_column, features)}
+    taken = sorted(own & {*features, *known})
+    if taken:
+        raise TableError(f"{listed(taken)} is a name that training needs itself.", remedy="Rename the column.")
     shared = sorted(set(features) & {*known, outcome})
     if shared:
         raise TableError(
@@ -352,20 +398,35 @@ def _check_names(features: Sequence[str], known: Sequence[str], *, outcome: str)
         )
 
 
+def _check_times(measured: Mapping[str, object], participants: pd.DataFrame, features: FeatureTable) -> None:
+    """Refuse times of measurement of what is nowhere: a slip of the pen would leave a late measure undeclared."""
+    families = {part for d in features.definitions for part in (d.family, d.name.split("__")[0])}
+    unknown = sorted(set(measured) - families - {*features.values.columns, *participants.columns})
+    if unknown:
+        raise ConfigError(
+            f"neither table has a column or family {listed(unknown)}.",
+            where="[cohort] measured",
+            remedy="Name columns of features.tsv or participants.tsv, or the part of features' names before `__`.",
+        )
+
+
 def _check_before_treatment(config: ExperimentConfig, features: FeatureTable) -> None:
     """Refuse scores from after the treatment as anything that a model is told."""
     after = {outcome.columns[1] for outcome in OUTCOMES.values()} | {config.outcome.column}
-    covariates, reference = config.covariates, config.reference
+    covariates, reference, harmonization = config.covariates, config.reference, config.harmonization
+    clinical, demographic = covariates.clinical, covariates.demographic
     told = {
-        "[covariates]": (*covariates.clinical, covariates.site, *covariates.demographic, *covariates.motion),
+        "[covariates]": (covariates.arm, covariates.site, *clinical, *demographic, *covariates.motion),
+        "[cohort] groups": (config.cohort.groups,),
         "[reference] covariates": reference.covariates if reference else (),
+        "[harmonization] preserved": harmonization.preserved if harmonization else (),
         "features.tsv": tuple(features.values.columns),
     }
     for where, names in told.items():
         found = sorted({str(name) for name in names if name} & after)
         if found:
             raise ConfigError(
-                f"{listed(found)} is known only after the treatment; a model cannot be given it.",
+                f"{listed(found)} is the outcome, or known only after the treatment; a model cannot be given it.",
                 where=where,
                 remedy="Take the column out.",
             )

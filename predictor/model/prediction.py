@@ -65,7 +65,8 @@ def predict_response(
     -------
     Prediction
         Expectations are the full model's; intervals are CV+ (Barber 2021) from the fold models and the residuals of
-        the people of all arms; response probabilities are shares of the same distribution.
+        the arm, or of all arms where it has few; response probabilities are shares of the plausible outcomes from the
+        residuals of all arms, as calibration judges them.
     """
     expected = bundle.model.predict(inputs[np.newaxis])[0]
     by_fold = bundle.fold_models.predict(inputs)
@@ -74,7 +75,7 @@ def predict_response(
     arms = {
         arm: ArmPrediction(
             expected=float(expected[number]),
-            interval=residuals.interval(by_fold[:, number], level=INTERVAL_LEVEL),
+            interval=residuals.of_arm(number, level=INTERVAL_LEVEL).interval(by_fold[:, number], level=INTERVAL_LEVEL),
             response_probability=residuals.response_probability(by_fold[:, number], bundle.outcome),
         )
         for number, arm in enumerate(bundle.arms)
@@ -83,7 +84,9 @@ def predict_response(
         arms=arms,
         benefit=_benefit(expected, by_resample, bundle) if len(arms) > 1 else None,
         uncertainty_shares=_uncertainty_shares(
-            residuals.plausible_outcomes(by_fold[:, 0]), by_resample[:, 0], noise_variance
+            residuals.of_arm(0, level=INTERVAL_LEVEL).plausible_outcomes(by_fold[:, 0]),
+            by_resample[:, 0],
+            noise_variance,
         ),
     )
 

@@ -51,6 +51,36 @@ def test_nine_of_ten_new_people_lie_in_the_interval(rng: np.random.Generator) ->
     assert n_inside / n_trials == pytest.approx(0.9, abs=3 * math.sqrt(0.09 / n_trials))
 
 
+def of_two_arms(rng: np.random.Generator, n_per_arm: int) -> OutOfFoldResiduals:
+    """Errors of the first arm are three times as large."""
+    arms = np.arange(2 * n_per_arm) % 2
+    return OutOfFoldResiduals(
+        fold_index=np.arange(2 * n_per_arm) % 5,
+        arm_index=arms,
+        prediction=np.zeros(2 * n_per_arm),
+        residual=np.where(arms == 0, 3.0, 1.0) * rng.standard_normal(2 * n_per_arm),
+    )
+
+
+def test_arms_that_differ_in_spread_each_get_nine_of_ten_new_people_into_their_intervals(
+    rng: np.random.Generator,
+) -> None:
+    held: list[list[float]] = [[], []]
+    for _ in range(200):
+        residuals = of_two_arms(rng, 30)
+        for arm, spread in enumerate((3.0, 1.0)):
+            interval = residuals.of_arm(arm, level=0.9).interval(np.zeros(5), level=0.9)
+            held[arm].append(float(np.mean(np.abs(spread * rng.standard_normal(50)) <= interval.upper)))
+    assert [np.mean(of_arm) for of_arm in held] == pytest.approx([0.9, 0.9], abs=0.02)
+
+
+def test_an_arm_of_few_people_takes_the_residuals_of_all(rng: np.random.Generator) -> None:
+    few, enough = of_two_arms(rng, 18), of_two_arms(rng, 19)
+    assert few.of_arm(0, level=0.9) is few
+    assert len(enough.of_arm(0, level=0.9).residual) == 19
+    assert enough.of_arm(5, level=0.9) is enough  # nobody was in this arm
+
+
 def test_the_response_probability_is_a_share_of_plausible_outcomes() -> None:
     residual = np.array([-12.0, -6.0, -2.0, 0.0, 1.0, 4.0, 8.0, 10.0, 20.0, 30.0])
     residuals = residuals_of(residual, np.arange(10) % 2)

@@ -25,7 +25,7 @@ def test_expectation_interval_and_probability_come_from_the_right_models(bundle:
     for number, arm in enumerate(("ketamine", "midazolam")):
         found = prediction.arms[arm]
         assert found.expected == bundle.model.predict(inputs[np.newaxis])[0, number]
-        assert found.interval == bundle.out_of_fold.interval(by_fold[:, number], level=0.9)
+        assert found.interval == bundle.out_of_fold.of_arm(number, level=0.9).interval(by_fold[:, number], level=0.9)
         plausible = by_fold[bundle.out_of_fold.fold_index, number] + bundle.out_of_fold.residual
         assert found.response_probability == np.mean(plausible >= 30.0)
 
@@ -71,7 +71,7 @@ def test_uncertainty_shares_sum_to_one_and_the_models_grows_far_from_the_trainin
 ) -> None:
     dense = make_bundle(make_regressor=least_squares)
     near = predict_response(dense, inputs_of(dense)).uncertainty_shares
-    far = predict_response(dense, inputs_of(dense, first=6.0)).uncertainty_shares
+    far = predict_response(dense, inputs_of(dense, first=3.0)).uncertainty_shares
     assert sum(near.values()) == pytest.approx(1.0)
     assert sum(far.values()) == pytest.approx(1.0)
     assert 0 < near["model"] < far["model"] < 1

@@ -122,3 +122,37 @@ def test_permuting_arms_misses_the_level_where_this_test_holds_it(
     n_plain, n_ours = (int((np.array(p) <= 0.05).sum()) for p in (p_plain, p_ours))
     assert low <= n_ours <= high, n_ours
     assert n_plain < low if plain == "too rarely" else n_plain > high, n_plain
+
+
+def test_groups_too_unlike_to_change_places_are_refused_with_a_reason(rng: np.random.Generator) -> None:
+    features, is_treated, covariates = design(rng)
+    groups = np.repeat(np.arange(8), range(1, 9))  # 36 people, no two families of the same size
+    with pytest.raises(TrainingError, match="hardly any groups have as many members in the same arms"):
+        interaction_test(
+            features[:36], is_treated[:36], covariates[:36, :0], rng.standard_normal(36), names=NAMES,
+            n_permutations=9, seed=0, groups=groups.tolist(),
+        )  # fmt: skip
+
+
+def test_a_group_of_its_own_kind_keeps_its_residuals_and_is_counted(rng: np.random.Generator) -> None:
+    features, is_treated, covariates = design(rng)
+    groups = np.r_[np.zeros(4, dtype=int), np.arange(1, 37)]
+    found = interaction_test(
+        features, is_treated, covariates, rng.standard_normal(40), names=NAMES, n_permutations=9, seed=0,
+        groups=groups.tolist(),
+    )  # fmt: skip
+    assert found.n_fixed == 4
+    assert found.document()["n_not_exchanged"] == 4
+
+
+def test_standard_errors_of_people_entered_twice_are_those_of_people_entered_once(rng: np.random.Generator) -> None:
+    features, is_treated, covariates = design(rng)
+    outcome = rng.standard_normal(N_PEOPLE)
+    kwargs = {"names": NAMES, "n_permutations": 9, "seed": 0}
+    once = interaction_test(features, is_treated, covariates, outcome, **kwargs)  # type: ignore[arg-type]
+    twice = [np.repeat(part, 2, axis=0) for part in (features, is_treated, covariates, outcome)]
+    blind = interaction_test(*twice, **kwargs)  # type: ignore[arg-type]
+    seeing = interaction_test(*twice, groups=np.repeat(np.arange(N_PEOPLE), 2).tolist(), **kwargs)  # type: ignore[arg-type]
+    assert seeing.slope_difference == pytest.approx(once.slope_difference)
+    assert seeing.standard_error == pytest.approx(once.standard_error, rel=1e-9)
+    assert (blind.standard_error < 0.8 * once.standard_error).all()

@@ -327,6 +327,30 @@ CORPUS = [
         ),
     ),
     Planted(
+        "scans missing for those who did badly",
+        "missing values",
+        table=lambda table, _: prepared(
+            table,
+            lambda values: values.assign(
+                **{
+                    values.columns[3]: values.iloc[:, 3]
+                    .interpolate()
+                    .bfill()
+                    .where(table.outcome > np.median(table.outcome))
+                }
+            ),
+        ),
+    ),
+    Planted(
+        "mean outcome of the site as a covariate",
+        "target encoding",
+        table=lambda table, _: with_covariate(
+            table,
+            "site_mean",
+            pd.Series(table.outcome, table.inputs.index).groupby(table.inputs["site"]).transform("mean"),
+        ),
+    ),
+    Planted(
         "the follow-up score among the covariates",
         "covariates",
         table=lambda table, _: with_covariate(
@@ -334,9 +358,11 @@ CORPUS = [
         ),
     ),
     Planted(
-        "a covariate from week 2",
+        "a covariate from week 2 that nobody owns up to",
         "time",
-        config=replace(CONFIG, cohort=replace(CONFIG.cohort, measured={"severity": "week2"})),
+        table=lambda table, _: with_covariate(
+            table, "sleep_week2", np.random.default_rng(1).standard_normal(len(table.outcome))
+        ),
     ),
     Planted(
         "a table scaled beforehand",
@@ -401,7 +427,7 @@ def test_every_planted_leak_is_caught_and_its_step_is_named(leak: Planted) -> No
     assert report.leaking_steps[0] == leak.step
     assert report.gate_document()["passed"] is False
     assert report.gate_document()["leaking_step"] == leak.step
-    assert any("LEAK" in line for line in report.lines())
+    assert any("LEAK" in line or "UNDECLARED" in line for line in report.lines())
 
 
 @pytest.mark.parametrize("seed", [1, 2])  # the other shapes: tests/robustness/test_leak_corpus.py

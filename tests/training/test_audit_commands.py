@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from predictor.__main__ import main
+from training.simulation.measured_tables import simulate_tables, write_tables
+from training.simulation.trial import TrialPlan
 
 EXPERIMENT = """
 name = "small"
@@ -73,15 +75,52 @@ def test_a_person_under_two_names_ends_in_refusal_and_is_named(study: Path, caps
     assert shown.err.startswith("leak-found: held-out people or the outcome reach the models: duplicates.")
 
 
-def test_a_covariate_that_is_declared_late_is_refused_in_json_too(
+def test_what_is_declared_late_passes_as_an_analysis_that_can_never_be_champion(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    late = 'cohort.measured={severity = "week2"}'
-    assert main(["audit", "experiment.toml", "--jobs", "1", "--only-primary", "--json", "--set", late]) == 4
+    late = ["--set", 'cohort.measured={severity = "week2"}']
+    assert main(["audit", "experiment.toml", "--jobs", "1", "--only-primary", *late]) == 0
+    assert "analysis  time: declared as measured after baseline: severity (week2)" in (out := capsys.readouterr().out)
+    assert "analysis, not a predictor: can never be champion" in out
+    assert main(["audit", "experiment.toml", "--jobs", "1", "--only-primary", "--json", *late]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["leaking_steps"] == ["time"]
-    assert list(document["models"]) == ["elastic_net"]
-    assert document["models"]["elastic_net"]["passed"] is True
+    assert document["leaking_steps"] == []
+    assert [finding["severity"] for finding in document["findings"]] == ["analysis"]
+
+
+def test_an_input_named_like_a_later_measure_is_refused_until_its_time_is_declared(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv("participants.tsv", sep="\t", index_col=0)
+    table.rename(columns={"severity": "sleep_week2"}).to_csv("participants.tsv", sep="\t")
+    asked = [
+        "audit",
+        "experiment.toml",
+        "--jobs",
+        "1",
+        "--only-primary",
+        "--set",
+        'covariates.clinical=["sleep_week2"]',
+    ]
+    assert main(asked) == 4
+    shown = capsys.readouterr()
+    assert "UNDECLARED  time" in shown.out
+    assert "their time is not declared" in shown.err
+    assert main([*asked, "--set", 'cohort.measured={sleep_week2 = "week2"}']) == 0
+
+
+def test_the_example_of_study_a_passes_the_audit_as_an_analysis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = Path(__file__).resolve().parents[2] / "experiments" / "norbury_replication.toml"
+    write_tables(simulate_tables(TrialPlan(24, 0, seed=5, strength=0.0)), tmp_path, changes=True)
+    files = [f"cohort.{name}={tmp_path / name}.tsv" for name in ("features", "participants")]
+    quick = ["validation.inner_folds=3", "validation.scheme=repeated_kfold", "validation.n_folds=3"]
+    overrides = [part for one in (*files, *quick) for part in ("--set", one)]
+    assert main(["audit", str(example), "--jobs", "1", *overrides]) == 0
+    assert "can never be champion" in capsys.readouterr().out
+    undeclared = ["--set", "cohort.measured={}"]
+    assert main(["audit", str(example), "--jobs", "1", *overrides, *undeclared]) == 4
 
 
 def test_a_time_that_is_no_text_is_an_error_of_the_experiment_file(

@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline
 
 from predictor.model.outcome_definition import Covariate
+from predictor.model.response_design import ResponseDesign
 from training.evaluation.baselines import make_baselines
-from training.evaluation.metrics import r2_against_training_mean
+from training.evaluation.metrics import compare, r2_against_training_mean
 from training.evaluation.nested_cv import OutOfFold, cross_validate
 from training.evaluation.splits import stratified_folds
 
@@ -39,11 +42,11 @@ def cross_validated(inputs: pd.DataFrame, outcome: np.ndarray) -> dict[str, OutO
     return {one.name: cross_validate(one.estimator, inputs, outcome, folds) for one in baselines}
 
 
-def test_all_seven_are_there_when_their_columns_are(inputs: pd.DataFrame) -> None:
+def test_all_are_there_when_their_columns_are(inputs: pd.DataFrame) -> None:
     names = [one.name for one in make_baselines(inputs, covariates=COVARIATES, motion_columns=("motion",))]
     assert names[0] == "constant"
     assert set(names[1:]) == {
-        "arm only", "clinical only", "arm + clinical", "site only", "age/sex only", "motion only"
+        "arm only", "clinical only", "arm + clinical", "covariates only", "site only", "age/sex only", "motion only"
     }  # fmt: skip
 
 
@@ -90,3 +93,19 @@ def test_each_baseline_finds_what_it_knows_and_nothing_else(rng: np.random.Gener
     assert r2.pop("motion only") > 0.8
     assert r2.pop("constant") == 0
     assert max(r2.values()) < 0.15
+
+
+def test_knowing_arm_and_site_together_earns_a_model_of_noise_nothing(inputs: pd.DataFrame) -> None:
+    rng = np.random.default_rng(4)
+    inputs["noise"] = rng.standard_normal(120)
+    outcome = 12 * (inputs["arm"] == "ketamine") + 12 * (inputs["site"] == "a") + 8 * rng.standard_normal(120)
+    outcome = (outcome + 0.6 * inputs["caps5_total_baseline"]).to_numpy()
+    folds = stratified_folds(outcome, list(inputs["arm"]), n_folds=10, rng=rng)[np.newaxis]
+    design = ResponseDesign(covariates=COVARIATES[:3], features=("noise",), arm_interactions=False)
+    model = cross_validate(Pipeline([("design", design), ("model", LinearRegression())]), inputs, outcome, folds)
+    lower = {
+        one.name: compare(model, cross_validate(one.estimator, inputs, outcome, folds), seed=0).corrected_interval.lower
+        for one in make_baselines(inputs, covariates=COVARIATES[:3], motion_columns=())
+    }
+    assert lower.pop("covariates only") <= 0
+    assert min(lower.values()) > 0  # no other baseline would have seen through it

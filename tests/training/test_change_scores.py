@@ -62,6 +62,11 @@ def test_a_visit_that_the_quality_check_refuses_is_left_out_by_name() -> None:
     assert changes.left_out["sub-2"] == "follow-up visit refused by the quality check"
 
 
+def test_one_visit_named_twice_is_refused() -> None:
+    with pytest.raises(TableError, match="same table"):
+        change_scores(BEFORE, BEFORE)
+
+
 def test_visits_measured_with_different_recipes_are_refused() -> None:
     with pytest.raises(TableError, match="different recipes"):
         change_scores(BEFORE, make_table({"sub-1": [0.0, 0.1]}, recipe_hash="sha256:c"))

@@ -77,6 +77,7 @@ def test_a_minimal_file_gets_the_defaults(tmp_path: Path) -> None:
         (('"ketamine-response"', '""'), "registered_model"),
         (('"ketamine-response"', '"x"\nstore = ""'), "store"),
         (("[tracking]", "[validation]\nseed = -1\n[tracking]"), "seed"),
+        (("[tracking]", "[validation]\nseed = 4294967296\n[tracking]"), "seed"),  # more than scikit-learn takes
         (("[tracking]", "[model]\nl1_ratios = []\n[tracking]"), "l1_ratios"),
         (("[tracking]", "[model]\nn_alphas = 100000000000\n[tracking]"), "n_alphas"),
         (('name = "caps5_percent_improvement"', 'column = "p"\nunit = "z"\nresponse_threshold = nan'), "threshold"),
@@ -89,6 +90,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: tuple[str, str], named: 
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, MINIMAL.replace(*change, 1))
     assert named in f"{caught.value} {caught.value.where}"
+
+
+def test_the_entries_offered_are_those_that_a_file_may_have(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="known are cohort, covariates") as caught:
+        read(tmp_path, "mood = 1\n" + MINIMAL)
+    assert "source" not in str(caught.value)
 
 
 def test_values_set_on_the_command_line_win_and_are_part_of_the_digest(tmp_path: Path) -> None:

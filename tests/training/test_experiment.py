@@ -21,7 +21,8 @@ def test_primary_candidates_and_all_baselines_are_judged_on_the_same_folds(resul
     names = [model.name for model in result.models]
     assert names[:2] == ["elastic_net", "ridge"]
     assert set(names[2:]) == {
-        "constant", "arm only", "clinical only", "arm + clinical", "site only", "age/sex only", "motion only"
+        "constant", "arm only", "clinical only", "arm + clinical", "covariates only",
+        "site only", "age/sex only", "motion only"
     }  # fmt: skip
     for model in result.models:
         assert np.array_equal(model.predicted.fold_index, result.primary.predicted.fold_index)

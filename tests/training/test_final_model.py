@@ -69,3 +69,21 @@ def test_leave_one_out_experiments_get_a_k_fold_partition_for_their_intervals(
 ) -> None:
     leave_one_out = replace(config, validation=replace(config.validation, scheme="leave_one_out"))
     assert len(np.unique(bundle_partition(training_table, leave_one_out))) == 5
+
+
+def test_bootstrap_models_draw_people_seen_three_times_as_one(
+    training_table: TrainingTable, config: ExperimentConfig
+) -> None:
+    rows = np.repeat(np.arange(40), 3)
+    inputs = training_table.inputs.iloc[rows].set_axis([f"sub-{row}" for row in range(120)])
+    features = replace(
+        training_table.features, recipe_hashes=training_table.features.recipe_hashes.iloc[rows].set_axis(inputs.index)
+    )
+    blind = replace(training_table, inputs=inputs, outcome=training_table.outcome[rows], features=features)
+    seeing = replace(blind, groups=tuple(f"p{row}" for row in rows))
+    many = replace(config, validation=replace(config.validation, n_bootstrap_models=60))
+    person, spread = np.array([2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 43.0, 0.0]), []
+    for table in (blind, seeing):
+        built = build_bundle(make_estimators(table, many)["elastic_net"], table, many, card={})
+        spread.append(built.bootstrap_models.predict(person)[:, 0].std())
+    assert spread[1] > 1.4 * spread[0]  # as strangers, they would seem to tell three times as much

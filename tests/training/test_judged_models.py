@@ -9,7 +9,7 @@ import pytest
 from predictor.errors import ConfigError, TrainingError
 from predictor.model.outcome_definition import OutcomeDefinition
 from training.config import ExperimentConfig
-from training.evaluation.metrics import r2_against_training_mean
+from training.evaluation.metrics import measure, r2_against_training_mean
 from training.evaluation.splits import GROUP_COLUMN, train_and_test
 from training.experiment_folds import make_manifest
 from training.judged_models import (
@@ -145,4 +145,17 @@ def test_intervals_are_tried_on_people_outside_everything_that_made_them(
     )
     assert found is not None
     assert found.n_people == 60
-    assert set(found.by_group) == {"ketamine", "midazolam"}
+    assert set(found.by_arm) == {"ketamine", "midazolam"}
+
+
+def test_groups_of_people_reach_every_models_intervals(training_table: TrainingTable, config: ExperimentConfig) -> None:
+    groups = tuple(f"family {row // 2}" for row in range(60))
+    inputs = training_table.inputs.assign(**{GROUP_COLUMN: np.array(groups, dtype=object)})
+    table = replace(training_table, groups=groups, inputs=inputs)
+    models, _ = run(table, small(config, n_permutations=0))
+    for model in models:
+        assert model.predicted.groups is not None
+        assert len(np.unique(model.predicted.groups)) == 30
+    alone = measure(replace(models[0].predicted, groups=None), seed=config.validation.seed)
+    assert models[0].metrics.r2 == alone.r2
+    assert models[0].metrics.r2_interval != alone.r2_interval

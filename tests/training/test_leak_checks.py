@@ -3,16 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.preprocessing import StandardScaler
 
 from training.evaluation.leak_checks import (
-    adjusted_before,
     associations,
     carries_outcome,
     carries_outcome_jointly,
-    imputed_before,
+    encodes_outcome,
+    gaps_carry_outcome,
     measured_late,
-    scaled_before,
 )
 
 
@@ -73,40 +71,29 @@ def test_declared_times_overrule_names_in_both_directions() -> None:
     columns = ["depression", "hr_post", "followup_plan", "change_rest__a__b"]
     measured = {"depression": "week2", "followup_plan": "baseline", "change_rest": "week2"}
     late, named = measured_late(columns, measured=measured, suspicious=["hr_post", "followup_plan"], where="")
-    assert late.severity == "leak"
+    assert (late.severity, late.fails) == ("analysis", False)
+    assert "can never be champion" in late.line()
     assert "depression (week2)" in late.message
     assert "change_rest__a__b" in late.message
-    assert named.severity == "look"
+    assert (named.severity, named.fails) == ("undeclared", True)
     assert "hr_post" in named.message
     assert "followup_plan" not in named.message
 
 
-@pytest.mark.parametrize("ddof", [0, 1])
-def test_a_table_scaled_over_everyone_is_recognised(features: pd.DataFrame, ddof: int) -> None:
-    scaled = (features - features.mean()) / features.std(ddof=ddof)
-    assert scaled_before(scaled.round(4))[0].step == "scaling"
-    assert not scaled_before(features)
-    assert not scaled_before(scaled.iloc[:60])  # scaled over others too: not over these very people
+def test_gaps_that_go_with_the_outcome_are_named_and_gaps_by_chance_are_not(rng: np.random.Generator) -> None:
+    outcome = rng.normal(25, 20, 60)
+    features = pd.DataFrame(rng.standard_normal((60, 4))).add_prefix("f")
+    by_chance = features.mask(rng.random(features.shape) < 0.3)
+    assert not gaps_carry_outcome(by_chance, outcome, where="features.tsv")
+    of_responders = by_chance.assign(f2=features["f2"].where(outcome > np.median(outcome)))
+    (finding,) = gaps_carry_outcome(of_responders, outcome, where="features.tsv")
+    assert (finding.step, finding.severity) == ("missing values", "leak")
+    assert "f2 (1.00)" in finding.message
 
 
-@pytest.mark.parametrize("how", ["mean", "median"])
-def test_a_table_imputed_over_everyone_is_recognised(
-    features: pd.DataFrame, how: str, rng: np.random.Generator
-) -> None:
-    gappy = features.mask(rng.random(features.shape) < 0.1)
-    filled = gappy.fillna(getattr(gappy, how)())
-    assert imputed_before(filled)[0].step == "imputation"
-    assert not imputed_before(gappy)
-    assert not imputed_before(features.assign(count=rng.integers(0, 3, 80)))
-
-
-def test_a_table_adjusted_over_everyone_is_recognised(features: pd.DataFrame, rng: np.random.Generator) -> None:
-    known = pd.DataFrame({"age": rng.normal(40, 9, 80), "site": rng.choice(["a", "b", "c"], 80)}).astype(
-        {"site": object}
-    )
-    age = StandardScaler().fit_transform(known[["age"]])
-    without_age = features - age @ np.linalg.lstsq(age, features - features.mean(), rcond=None)[0]
-    without_site = features - features.groupby(known["site"]).transform("mean")
-    assert "age" in adjusted_before(without_age, known)[0].message
-    assert "site" in adjusted_before(without_site, known)[0].message
-    assert not adjusted_before(features, known)
+def test_mean_outcomes_of_a_category_are_recognised_and_the_category_itself_is_not(rng: np.random.Generator) -> None:
+    outcome, site = rng.normal(25, 20, 60), np.arange(60) % 3
+    encoded = np.array([outcome[site == one].mean() for one in site])
+    table = pd.DataFrame({"site": site, "age": rng.normal(40, 9, 60), "site_effect": encoded.round(2)})
+    (finding,) = encodes_outcome(table, outcome, where="participants.tsv")
+    assert finding.message.endswith("stand in site_effect, held-out people among them.")

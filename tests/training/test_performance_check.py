@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.dummy import DummyRegressor
 
 from predictor.__main__ import main
-from predictor.errors import ConfigError
+from predictor.errors import ConfigError, UsageError
 from training import performance_check
 from training.config import ExperimentConfig, FeaturesConfig, read_experiment
 from training.performance_check import DEFAULT_EXPERIMENT, Band, PerformanceCheck, TrialScore, check_performance
@@ -87,3 +87,9 @@ def test_command_exits_4_outside_the_band(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(performance_check, "make_estimators", lambda table, config: {"elastic_net": DummyRegressor()})
     assert main(["ci-check", "--participants", "40", "--jobs", "1"]) == 4
     assert "FAILED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("share", [(1.0, 0.3), (float("nan"), 1.0), (0.3, float("inf"))])
+def test_a_band_that_nothing_can_lie_in_is_wrong_use(share: tuple[float, float]) -> None:
+    with pytest.raises(UsageError, match="from a lower to a higher share"):
+        Band(*share)

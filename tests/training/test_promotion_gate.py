@@ -96,3 +96,9 @@ def test_every_line_carries_its_number(bundle: ModelBundle) -> None:
     assert "+0.1 (against arm only)" in lines[1]
     assert "p = 0.01 (99 permutations)" in lines[2]
     assert "500 fitted values" in lines[3]
+
+
+@pytest.mark.parametrize("column", ["gppi_faces", "gppi_faces__r0__s", "caps5_total_baseline", "site"])
+def test_inputs_declared_as_later_fail_check_five_whatever_they_are_called(bundle: ModelBundle, column: str) -> None:
+    assert failed(PASSING | {"declared_times": {column: "week2"}}, bundle) == [5]
+    assert failed(PASSING | {"declared_times": {column: "baseline"}}, bundle) == []

@@ -324,7 +324,7 @@ def test_a_score_from_after_the_treatment_is_told_to_nobody(tmp_path: Path, chan
     write_cohort(tmp_path, people=followed_up)
     config = config_of(tmp_path, outcome=OutcomeConfig(name="caps5_percent_improvement"))
     read_training_table(config)
-    with pytest.raises(ConfigError, match="5_total_followup is known only after the treatment"):
+    with pytest.raises(ConfigError, match="5_total_followup is the outcome, or known only after the treatment"):
         read_training_table(replace(config, **changed))
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from predictor.errors import (
     UnknownParticipantError,
     ValueOutOfRangeError,
 )
+from predictor.model.reliability import standard_error_column
 from training.config import (
     CohortConfig,
     CovariatesConfig,
@@ -148,6 +150,11 @@ def at(column: str, row: int, value: object) -> Change:
         (at("age", 5, "forty"), None, ValueOutOfRangeError, "age holds numbers, but none that can be used for sub-05"),
         (at("age", 5, "inf"), None, ValueOutOfRangeError, "sub-05"),
         (None, lambda t: t.assign(b=t["b"] * 1e200), ValueOutOfRangeError, "b"),
+        (None, lambda t: t.assign(b=t["b"] * 1e-200), ValueOutOfRangeError, "people differ by less than 1e-30 in b"),
+        (lambda t: t.assign(age=t["age"] * 1e-200), None, ValueOutOfRangeError, "people differ by less than"),
+        (at("arm", 5, "Ketamine"), None, TableError, "arm holds one category in several spellings: 'Ketamine' = 'keta"),
+        (None, lambda t: t.rename(columns={"b": GROUP_COLUMN}), TableError, "is a name that training needs itself"),
+        (None, lambda t: t.rename(columns={"b": standard_error_column("a")}), TableError, "is a name that training"),
         (None, lambda t: t.rename(columns={"b": "age"}), TableError, "age stand in the feature table"),
         (None, lambda t: t.rename(columns={"b": "caps5_percent_improvement"}), TableError, "caps5_percent_improvement"),
     ],
@@ -201,6 +208,12 @@ def test_people_of_a_family_are_one_group_and_people_without_one_stand_alone(tmp
     assert list(table.model_inputs[GROUP_COLUMN]) == list(table.groups)
 
 
+def test_people_are_no_groups(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    with pytest.raises(ConfigError, match="group of one"):
+        read_training_table(with_groups(config_of(tmp_path), "participant_id"))
+
+
 def test_a_column_of_groups_that_is_not_there_is_named(tmp_path: Path) -> None:
     write_cohort(tmp_path)
     with pytest.raises(MissingColumnError, match="lacks family"):
@@ -217,3 +230,35 @@ def test_harmonisation_asks_for_its_columns_and_gives_them_no_weight(tmp_path: P
     assert "age" in table.model_inputs
     fitted = table.harmonization.fit(table.model_inputs)
     assert fitted.sites_ == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"covariates": CovariatesConfig(arm="caps5_total_followup")},
+        {"cohort": CohortConfig("", "", groups="caps5_total_followup")},
+        {"harmonization": HarmonizationConfig(preserved=("caps5_total_followup",))},
+    ],
+)
+def test_the_outcome_is_no_arm_no_group_and_nothing_to_preserve(tmp_path: Path, changed: dict[str, Any]) -> None:
+    write_cohort(tmp_path)
+    config = config_of(tmp_path)
+    if "cohort" in changed:
+        changed = {"cohort": replace(config.cohort, groups="caps5_total_followup")}
+    with pytest.raises(ConfigError, match="caps5_total_followup is the outcome, or known only after the treatment"):
+        read_training_table(replace(config, **changed))
+
+
+def test_a_time_of_measurement_of_what_is_nowhere_is_a_slip_of_the_pen(tmp_path: Path) -> None:
+    write_cohort(tmp_path)
+    config = config_of(tmp_path)
+    measured = {"a": "baseline", "age": "screening", "depresion": "week2"}
+    with pytest.raises(ConfigError, match="column or family depresion"):
+        read_training_table(replace(config, cohort=replace(config.cohort, measured=measured)))
+
+
+def test_an_outcome_that_hardly_differs_is_constant(tmp_path: Path) -> None:
+    write_cohort(tmp_path, people=lambda table: table.assign(rating=np.arange(14) * 1e-200))
+    config = replace(config_of(tmp_path), outcome=OutcomeConfig(column="rating", unit="points"))
+    with pytest.raises(OutcomeConstantError, match="same outcome rating"):
+        read_training_table(config)

@@ -194,3 +194,31 @@ def test_learners_of_responses_speak_of_probabilities_and_the_test_stays_with_th
     assert np.array_equal(other.interaction.p_family, found.interaction.p_family)
     assert other.learner_unit == "response probability"
     assert all(0 < one.calibration.average < 1 for one in other.learners.values())
+
+
+def test_people_seen_twice_count_once_for_arms_intervals_and_test(training_table: TrainingTable) -> None:
+    few = np.r_[:14]
+    rows, groups = np.repeat(few, 2), tuple(f"p{row}" for row in np.repeat(few, 2))
+    twice = replace(
+        training_table,
+        inputs=training_table.inputs.iloc[rows].set_axis([f"sub-{row}" for row in range(28)]),
+        outcome=training_table.outcome[rows],
+        groups=groups,
+    )
+    assert "found 7 of ketamine" in analyse(twice).reason
+    more = np.repeat(np.r_[:40], 2)
+    doubled = replace(
+        training_table,
+        inputs=training_table.inputs.iloc[more].set_axis([f"sub-{row}" for row in range(80)]),
+        outcome=training_table.outcome[more],
+    )
+    grouped = replace(doubled, groups=tuple(f"p{row}" for row in more))
+    rng = np.random.default_rng(0)
+    folds = stratified_folds(grouped.outcome, grouped.arms, n_folds=5, rng=rng, groups=grouped.groups)[np.newaxis]
+    blind, seeing = (
+        analyse_benefit(table, ridge(table), folds, seed=4, n_permutations=49) for table in (doubled, grouped)
+    )
+    for learner, one in seeing.learners.items():
+        other = blind.learners[learner].calibration.average_interval
+        interval = one.calibration.average_interval
+        assert interval.upper - interval.lower > 1.2 * (other.upper - other.lower)

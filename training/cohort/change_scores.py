@@ -156,6 +156,12 @@ def _check_same(baseline: FeatureTable, followup: FeatureTable) -> None:
             where="recipe.json",
             remedy="Extract both sessions with the same options and the same version.",
         )
+    if baseline.values.equals(followup.values):
+        raise TableError(
+            "both folders hold the same table, so that every change would be 0.",
+            where="features.tsv",
+            remedy="Name the folder of the baseline visit first, that of the follow-up visit second.",
+        )
 
 
 def _left_out(baseline: FeatureTable, followup: FeatureTable) -> dict[str, str]:

@@ -24,11 +24,14 @@ from predictor.errors import (
     OutcomeMissingError,
     ValueOutOfRangeError,
 )
-from predictor.model.outcome_definition import OutcomeDefinition
+from predictor.model.outcome_definition import MAX_ABS_VALUE, OutcomeDefinition
 from training.cohort.participants import listed
 from training.config import OutcomeConfig
 
 Change = Literal["percent", "points", "response"]
+
+# Squares of smaller differences would vanish, and be divided by.
+SMALLEST_SPREAD = 1 / MAX_ABS_VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,7 @@ def outcome_values(
         values, definition = _scale_values(known, outcome), outcome.definition(config.name)
     else:
         values, definition = _numbers(known, config.column), _column_definition(config)
-    if np.ptp(values) == 0:
+    if np.ptp(values) < SMALLEST_SPREAD:
         raise OutcomeConstantError(
             f"all {len(values)} participants have the same outcome {definition.name}.", where=_where(columns)
         )

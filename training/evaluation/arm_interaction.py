@@ -6,6 +6,9 @@ residuals of the model *without* the interaction carry no trace of arm x feature
 (Freedman and Lane): what the arm and the feature do for everyone stays where it is. Permuting the arms themselves would
 turn the main effect of the arm into noise, and with it the test's level. Residuals stay within their arm, since arms
 may differ in spread, and one permutation serves all features, so that the largest |t| keeps their correlation.
+Where people belong to groups (families, repeated visits), the residuals of whole groups change places, with groups of
+as many members in the same arms, whether an arm is given to groups or to members; standard errors then take the members
+of a group together. A group without a counterpart keeps its residuals, which costs power, not level.
 
 The null hypothesis is that *no* feature interacts with the arm: a feature that is correlated with one that does may
 well be the one that is found. Whether arms were randomised is not known here; if they were not, a difference between
@@ -31,7 +34,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from predictor.errors import TrainingError
-from training.evaluation.robust_regression import MIN_FREE_SHARE, orthonormal_basis
+from training.evaluation.permutation import Exchange
+from training.evaluation.robust_regression import MIN_FREE_SHARE, orthonormal_basis, summed_within
 
 Floats = NDArray[np.float64]
 
@@ -51,10 +55,11 @@ class InteractionTest:
 
     names: tuple[str, ...]
     slope_difference: Floats  # treated minus control: outcome per standard deviation of the feature
-    standard_error: Floats  # HC3
+    standard_error: Floats  # HC3, or CR3 where people belong to groups
     p_value: Floats  # of the feature alone, two-sided
     p_family: Floats  # corrected over all features
     null_largest: Floats  # (n_permutations,), sorted: largest |t| over the features
+    n_fixed: int = 0  # people whose group has no counterpart to change places with
 
     @property
     def p_any(self) -> float:
@@ -90,6 +95,7 @@ class InteractionTest:
             "level": LEVEL,
             "p": self.p_any,
             "n_permutations": len(self.null_largest),
+            "n_not_exchanged": self.n_fixed,
             "detectable_slope_difference": self.detectable_slope_difference,
             "power_of_detectable": POWER,
             "features": features,
@@ -105,6 +111,7 @@ def interaction_test(
     names: Sequence[str],
     n_permutations: int,
     seed: int,
+    groups: Sequence[object] | None = None,
 ) -> InteractionTest:
     """Test arm x feature for every feature.
 
@@ -124,13 +131,16 @@ def interaction_test(
         Permutations of the residuals besides the true order.
     seed
         Of the permutations.
+    groups
+        Group of everyone; groups change places as wholes. None: everyone is on their own.
 
     Raises
     ------
     TrainingError
-        If fewer people are left than the models have terms.
+        If fewer people are left than the models have terms, or too few groups are alike to change places.
     """
-    problem = _InteractionProblem.of(features, is_treated, covariates)
+    exchange = _checked(Exchange.within(len(outcome), strata=is_treated.tolist(), groups=groups))
+    problem = _InteractionProblem.of(features, is_treated, covariates, exchange.groups)
     residual = problem.reduced_residual(np.tile(outcome[:, np.newaxis], (1, features.shape[1])))
     slope, error = problem.estimate(residual)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -139,7 +149,7 @@ def interaction_test(
     rng = np.random.default_rng(seed)
     at_least, largest = np.ones(len(size)), np.zeros(n_permutations)
     for number in range(n_permutations):
-        moved = residual[_order_within(is_treated, rng)]
+        moved = residual[exchange.order(rng)]
         null_slope, null_error = problem.estimate(moved)
         with np.errstate(invalid="ignore", divide="ignore"):
             null = np.where(problem.is_estimable, np.nan_to_num(np.abs(null_slope / null_error)), 0.0)
@@ -153,6 +163,7 @@ def interaction_test(
         p_value=np.where(problem.is_estimable, at_least / (1 + n_permutations), np.nan),
         p_family=np.where(problem.is_estimable, p_family, np.nan),
         null_largest=np.sort(largest),
+        n_fixed=exchange.n_fixed,
     )
 
 
@@ -168,18 +179,25 @@ class _InteractionProblem:
     main: Floats  # (n_people, n_features), columns of length 1
     interaction: Floats  # (n_people, n_features), orthogonal to basis and main
     energy: Floats  # (n_features,): squared length of `interaction`
-    free_share: Floats  # (n_people, n_features): 1 - leverage in the whole model
+    weights: Floats  # (n_people, n_features): of residuals, in what leaving out a person (or group) does to the slope
     is_estimable: NDArray[np.bool_]  # (n_features,)
+    groups: NDArray[np.intp] | None  # (n_people,)
 
     @classmethod
-    def of(cls, features: Floats, is_treated: NDArray[np.bool_], covariates: Floats) -> _InteractionProblem:
+    def of(
+        cls,
+        features: Floats,
+        is_treated: NDArray[np.bool_],
+        covariates: Floats,
+        groups: NDArray[np.intp] | None,
+    ) -> _InteractionProblem:
         """Take covariates, arm and main effects out of the interactions."""
         arm = np.where(is_treated, 0.5, -0.5)[:, np.newaxis]
         basis = orthonormal_basis(np.column_stack([np.ones(len(arm)), covariates, arm]))
-        n_left = len(arm) - basis.shape[1] - 2
-        if n_left < 1:
+        n_units, unit = (len(arm), "people") if groups is None else (len(np.unique(groups)), "groups")
+        if n_units - basis.shape[1] - 2 < 1:
             raise TrainingError(
-                f"an arm x feature interaction beside {basis.shape[1]} terms needs more than {len(arm)} people.",
+                f"an arm x feature interaction beside {basis.shape[1]} terms needs more than {n_units} {unit}.",
                 where="[covariates]",
                 remedy="Take fewer clinical covariates, or add people.",
             )
@@ -195,8 +213,13 @@ class _InteractionProblem:
         energy = (product**2).sum(axis=0)
         is_estimable = has_main & (energy > MIN_OWN_SHARE * len(arm))
         energy = np.where(is_estimable, energy, 1.0)
-        leverage = (basis**2).sum(axis=1)[:, np.newaxis] + main**2 + product**2 / energy
-        return cls(basis, main, product, energy, np.maximum(1 - leverage, MIN_FREE_SHARE), is_estimable)
+        own = product / np.sqrt(energy)
+        if groups is None:
+            leverage = (basis**2).sum(axis=1)[:, np.newaxis] + main**2 + own**2
+            weights = product / np.maximum(1 - leverage, MIN_FREE_SHARE)
+        else:
+            weights = _weights_of_groups(product, basis, main, own, groups)
+        return cls(basis, main, product, energy, weights, is_estimable, groups)
 
     def reduced_residual(self, outcome: Floats) -> Floats:
         """Return what covariates, arm and the feature's main effect leave of outcomes (n_people, n_features)."""
@@ -207,16 +230,33 @@ class _InteractionProblem:
         """Interaction and its HC3 standard error for one outcome per feature, shapes (n_features,)."""
         rest = self.reduced_residual(outcome)
         slope = (self.interaction * rest).sum(axis=0) / self.energy
-        weighted = self.interaction * (rest - self.interaction * slope) / self.free_share
-        return slope, np.sqrt((weighted**2).sum(axis=0)) / self.energy
+        weighted = self.weights * (rest - self.interaction * slope)
+        return slope, np.sqrt((summed_within(weighted, self.groups) ** 2).sum(axis=0)) / self.energy
 
 
-def _order_within(is_treated: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Random order of people in which everyone changes places within the own arm only."""
-    order = np.arange(len(is_treated))
-    for members in (np.flatnonzero(is_treated), np.flatnonzero(~is_treated)):
-        order[members] = rng.permutation(members)
-    return order
+def _weights_of_groups(product: Floats, basis: Floats, main: Floats, own: Floats, groups: NDArray[np.intp]) -> Floats:
+    """Leave out whole groups (CR3): a group's block of 1 - leverage, inverted, times its part of the interaction."""
+    weights = np.empty_like(product)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        of_features = np.stack([main[rows].T, own[rows].T], axis=-1)  # (n_features, n_members, 2)
+        free = np.eye(len(rows)) - basis[rows] @ basis[rows].T - of_features @ of_features.swapaxes(1, 2)
+        values, directions = np.linalg.eigh(free)
+        along = np.einsum("fij,if->fj", directions, product[rows]) / np.maximum(values, MIN_FREE_SHARE)
+        weights[rows] = np.einsum("fij,fj->if", directions, along)
+    return weights
+
+
+def _checked(exchange: Exchange) -> Exchange:
+    """Refuse groups so different that no order of theirs could be significant."""
+    if exchange.n_orders >= 1 / LEVEL:
+        return exchange
+    raise TrainingError(
+        f"arm x feature cannot be tested: residuals stand in {exchange.n_orders:.0f} orders, because hardly any groups "
+        f"have as many members in the same arms as another; a p of {LEVEL} takes {1 / LEVEL:.0f}.",
+        where="[cohort] groups",
+        remedy="Take one visit or one relative of everyone.",
+    )
 
 
 def _number(value: float) -> float | None:

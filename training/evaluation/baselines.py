@@ -1,4 +1,8 @@
-"""What any useful model must beat, on the same folds: least squares on little, without the brain."""
+"""What any useful model must beat, on the same folds: least squares on little, without the brain.
+
+"covariates only" knows everything that the models are told besides features. Without it, a model would beat all others
+by knowing the arm *and* the site, when both matter and no other baseline knows the two.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +45,8 @@ def make_baselines(
     Returns
     -------
     tuple of Baseline
-        "constant" first; then "arm only", "clinical only", "arm + clinical", "motion only", "site only",
-        "age/sex only".
+        "constant" first; then "arm only", "clinical only", "arm + clinical", "covariates only" (arm, clinical and
+        site, where these are not one of the others), "site only", "age/sex only", "motion only".
     """
     telling = [covariate for covariate in covariates if inputs[covariate.name].nunique() > 1]
     by_role = {role: tuple(c for c in telling if c.role == role) for role in ("arm", "clinical", "site", "demographic")}
@@ -50,6 +54,7 @@ def make_baselines(
         "arm only": by_role["arm"],
         "clinical only": by_role["clinical"],
         "arm + clinical": by_role["arm"] + by_role["clinical"] if by_role["arm"] and by_role["clinical"] else (),
+        "covariates only": _with_site(by_role),
         "site only": by_role["site"],
         "age/sex only": by_role["demographic"],
     }
@@ -60,6 +65,12 @@ def make_baselines(
         design = ResponseDesign(features=motion, arm_interactions=False)
         baselines.append(Baseline("motion only", _least_squares(design), motion))
     return tuple(baselines)
+
+
+def _with_site(by_role: dict[str, tuple[Covariate, ...]]) -> tuple[Covariate, ...]:
+    """All that models are told besides features; nothing where that is no more than the site, or has no site."""
+    others = by_role["arm"] + by_role["clinical"]
+    return others + by_role["site"] if others and by_role["site"] else ()
 
 
 def _of_covariates(name: str, covariates: tuple[Covariate, ...]) -> Baseline:

@@ -6,9 +6,10 @@ differences between predictions are differences between people, 0 where they say
 benefit of people with the same prediction, and how sure it is: an interval about that conditional mean, never about a
 person.
 
-Standard errors are HC3. They take predictions as given, but every outcome is used twice, as what is predicted and in
-training the models of other folds. Where there is nothing to find, that doubles the variance of the slope, so it is
-inflated as Nadeau and Bengio do with differences of errors: right without a signal, too careful with a strong one.
+Standard errors are HC3 (CR3 with groups). They take predictions as given, but every outcome is used twice, as what is
+predicted and in training the models of other folds. Where there is nothing to find, that doubles the variance of the
+slope, so it is inflated as Nadeau and Bengio do with differences of errors: right without a signal, too careful with a
+strong one.
 
 References
 ----------
@@ -68,6 +69,7 @@ def calibrate_benefit(
     outcome: Floats,
     *,
     n_training: float,
+    groups: NDArray[np.intp] | None = None,
 ) -> BenefitCalibration:
     """Turn out-of-fold deviations from the mean benefit into mean benefits with intervals.
 
@@ -83,6 +85,8 @@ def calibrate_benefit(
         Shape (n_people,), higher is better.
     n_training
         People that a fold's model learned from, on average; infinite for predictions that come from elsewhere.
+    groups
+        Group of everyone, None: everyone is on their own.
 
     Raises
     ------
@@ -94,9 +98,11 @@ def calibrate_benefit(
     ones = np.ones(len(arm))
     try:
         beside = np.column_stack([ones, covariates, prognosis, centred])
-        fit = robust_regression(np.column_stack([arm, arm * centred]), beside, outcome)
+        fit = robust_regression(np.column_stack([arm, arm * centred]), beside, outcome, groups=groups)
     except TrainingError:  # nothing to tell people apart by; the mean is left
-        fit = robust_regression(arm[:, np.newaxis], np.column_stack([ones, covariates, prognosis]), outcome)
+        fit = robust_regression(
+            arm[:, np.newaxis], np.column_stack([ones, covariates, prognosis]), outcome, groups=groups
+        )
     has_slope = len(fit.coefficients) > 1
     weights = np.column_stack([ones, centred]) if has_slope else ones[:, np.newaxis]
     inflation = _inflation(len(outcome), n_training)[: len(fit.coefficients)]

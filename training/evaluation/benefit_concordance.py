@@ -22,6 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation.resampling import UnitResampler
+
 Floats = NDArray[np.float64]
 
 INTERVAL_LEVEL = 0.95
@@ -32,7 +34,7 @@ CHANCE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class BenefitConcordance:
-    """C-for-benefit with a percentile interval of a bootstrap over people, drawn within arms and paired anew."""
+    """C-for-benefit with a percentile interval of a bootstrap over people or groups, within arms, paired anew."""
 
     value: float
     lower: float
@@ -46,7 +48,12 @@ class BenefitConcordance:
 
 
 def benefit_concordance(
-    predicted: Floats, outcome: Floats, is_treated: NDArray[np.bool_], *, seed: int
+    predicted: Floats,
+    outcome: Floats,
+    is_treated: NDArray[np.bool_],
+    *,
+    seed: int,
+    groups: NDArray[np.intp] | None = None,
 ) -> BenefitConcordance | None:
     """C-for-benefit of out-of-fold predictions.
 
@@ -60,6 +67,8 @@ def benefit_concordance(
         Shape (n_people,).
     seed
         Of pairing and bootstrap.
+    groups
+        Group of everyone, drawn as wholes in the bootstrap. None: everyone is on their own.
 
     Returns
     -------
@@ -74,11 +83,10 @@ def benefit_concordance(
     draws = [_paired_concordance(predicted, outcome, treated, control, rng) for _ in range(n_pairings)]
     if not np.isfinite(draws).all():
         return None
+    resampler = UnitResampler.within(len(predicted), strata=is_treated.tolist(), groups=groups)
+    drawn = (resampler.draw(rng) for _ in range(N_BOOTSTRAP))
     resampled = [
-        _paired_concordance(
-            predicted, outcome, rng.choice(treated, len(treated)), rng.choice(control, len(control)), rng
-        )
-        for _ in range(N_BOOTSTRAP)
+        _paired_concordance(predicted, outcome, rows[is_treated[rows]], rows[~is_treated[rows]], rng) for rows in drawn
     ]
     tail = (1 - INTERVAL_LEVEL) / 2
     lower, upper = np.nanquantile(resampled, [tail, 1 - tail])

@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.model.outcome_definition import OutcomeDefinition
-from training.evaluation.metrics import Interval, NotReported, bootstrap_weights, percentiles
+from training.evaluation.metrics import Interval, NotReported, percentiles
 from training.evaluation.nested_cv import OutOfFold
+from training.evaluation.resampling import Groups, count_units, resample_counts
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +42,7 @@ class ResponseForecast:
     probability: Floats  # (n_repeats, n_participants), 0 to 1
     base_rate: Floats  # (n_repeats, n_participants): share of responders among the training people of the fold
     fold_index: NDArray[np.intp]  # (n_repeats, n_participants)
+    groups: Groups | None = None  # (n_participants,), None: everyone is on their own
 
     @property
     def inner_probability(self) -> Floats:
@@ -59,7 +61,7 @@ class ResponseForecast:
 
 @dataclass(frozen=True, slots=True)
 class ResponderMetrics:
-    """What one model achieved at telling responders from the others; intervals are bootstraps over people."""
+    """What one model achieved at telling responders from the others; intervals are bootstraps over people or groups."""
 
     n_responders: int
     n_others: int
@@ -98,16 +100,19 @@ def forecast_responses(predicted: OutOfFold, definition: OutcomeDefinition) -> R
         is_responder, probability = predicted.outcome == 1.0, np.clip(predicted.prediction, 0.0, 1.0)
     else:
         return NotReported(f"the outcome {definition.name} has no response rule.")
-    return ResponseForecast(is_responder, probability, _base_rate(is_responder, predicted), predicted.fold_index)
+    base_rate = _base_rate(is_responder, predicted)
+    return ResponseForecast(is_responder, probability, base_rate, predicted.fold_index, predicted.groups)
 
 
 def refuse_forecast(forecast: ResponseForecast) -> NotReported | None:
     """Why nothing can be said about responders, None if something can."""
     n_responders, n_people = int(forecast.is_responder.sum()), len(forecast.is_responder)
-    if min(n_responders, n_people - n_responders) < MIN_PER_CLASS:
+    kinds = (forecast.is_responder, ~forecast.is_responder)
+    if min(count_units(forecast.groups, kind) for kind in kinds) < MIN_PER_CLASS:
+        of_groups = "" if forecast.groups is None else ", of as many groups,"
         return NotReported(
             f"{n_responders} of {n_people} people responded; at least {MIN_PER_CLASS} responders and {MIN_PER_CLASS} "
-            "others are needed."
+            f"others{of_groups} are needed."
         )
     if not has_company(forecast.fold_index):
         return NotReported(LEAVE_ONE_OUT)
@@ -138,14 +143,15 @@ def measure_responders(forecast: ResponseForecast, *, seed: int) -> ResponderMet
     if refused:
         return refused
     n_people = len(forecast.is_responder)
-    weights = np.vstack([np.full(n_people, 1 / n_people), bootstrap_weights(n_people, seed=seed)])
+    counts = np.vstack([np.ones(n_people), resample_counts(n_people, seed=seed, groups=forecast.groups)])
+    weights = counts / counts.sum(axis=1, keepdims=True)
     called = (forecast.probability >= CALLED_RESPONDER).astype(np.float64)
     brier = weights @ ((forecast.probability - forecast.is_responder) ** 2).mean(axis=0)
     of_base_rate = weights @ ((forecast.base_rate - forecast.is_responder) ** 2).mean(axis=0)
     happened = np.where(forecast.is_responder, forecast.inner_probability, 1 - forecast.inner_probability)
     draws = {
-        "auc": _share_of_pairs(forecast, forecast.probability, weights),
-        "balanced_accuracy": _share_of_pairs(forecast, called, weights),
+        "auc": _share_of_pairs(forecast, forecast.probability, counts),
+        "balanced_accuracy": _share_of_pairs(forecast, called, counts),
         "brier": brier,
         "brier_skill": 1 - brier / of_base_rate,
         "log_loss": weights @ -np.log(happened).mean(axis=0),
@@ -177,9 +183,11 @@ def _base_rate(is_responder: NDArray[np.bool_], predicted: OutOfFold) -> Floats:
     return base_rate
 
 
-def _share_of_pairs(forecast: ResponseForecast, score: Floats, weights: Floats) -> Floats:
-    """Share of pairs (responder, other) of a fold in which the responder scores higher; ties count half."""
-    counts = np.rint(weights * weights.shape[1])  # whole numbers: what is .5 comes out as .5
+def _share_of_pairs(forecast: ResponseForecast, score: Floats, counts: Floats) -> Floats:
+    """Share of pairs (responder, other) of a fold in which the responder scores higher; ties count half.
+
+    Counts are whole numbers, so that what is .5 comes out as .5.
+    """
     won, total = _pairs(forecast, score, counts)
     return np.asarray(np.divide(won, total, out=np.full(len(total), np.nan), where=total > 0))
 

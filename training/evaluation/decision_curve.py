@@ -17,7 +17,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from training.evaluation.classification import ResponseForecast, refuse_forecast
-from training.evaluation.metrics import NotReported, bootstrap_weights, percentiles
+from training.evaluation.metrics import NotReported, percentiles
+from training.evaluation.resampling import bootstrap_weights
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +33,7 @@ class DecisionCurve:
     model: Floats  # (n_thresholds,), treating those whose probability reaches the threshold
     treat_all: Floats  # (n_thresholds,)
     gain: Floats  # (n_thresholds,): model minus the better of treating all and treating no one
-    gain_lower: Floats  # 95 % bootstrap over people
+    gain_lower: Floats  # 95 % bootstrap over people or groups
     gain_upper: Floats
 
     def table(self) -> pd.DataFrame:
@@ -59,7 +60,8 @@ def draw_decision_curve(
     worth = np.where(is_yes[:, np.newaxis], 1.0, -at / (1 - at))  # (n_people, n_thresholds), of treating a person
     share_treated = (forecast.probability[..., np.newaxis] >= at).mean(axis=0)
     n_people = len(is_yes)
-    weights = np.vstack([np.full(n_people, 1 / n_people), bootstrap_weights(n_people, seed=seed)])
+    drawn = bootstrap_weights(n_people, seed=seed, groups=forecast.groups)
+    weights = np.vstack([np.full(n_people, 1 / n_people), drawn])
     model, treat_all = weights @ (share_treated * worth), weights @ worth
     gain = model - np.maximum(treat_all, 0.0)
     intervals = [percentiles(draws) for draws in gain[1:].T]

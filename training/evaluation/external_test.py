@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import TrainingError
-from training.evaluation.metrics import Interval, Metrics, bootstrap_weights, measure, percentiles
+from training.evaluation.metrics import Interval, Metrics, measure, percentiles
 from training.evaluation.nested_cv import OutOfFold
+from training.evaluation.resampling import bootstrap_weights
 
 FloatArray = NDArray[np.float64]
 N_PERMUTATIONS = 9999

@@ -1,8 +1,8 @@
 """Leaks that stand in the table itself, which poisoning held-out rows cannot see.
 
-Columns that carry the outcome, columns that were measured after baseline, and tables that were scaled, imputed or
-adjusted over everyone before they reached us. What is learned elsewhere and leaves no trace in the numbers (features
-chosen on this cohort, say) cannot be found by anyone; `NOT_SEEN` says so wherever a report is shown.
+Columns that carry the outcome, by their values or by their gaps, and columns that were measured after baseline; traces
+of what was done to the whole table are in `preparation_traces`. What is learned elsewhere and leaves no trace in the
+numbers (features chosen on this cohort, say) cannot be found by anyone; `NOT_SEEN` says so wherever a report is shown.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ NOT_SEEN = (
     "outcomes that raters knew when they prepared the features."
 )
 BASELINE_TIMES = ("baseline", "screening", "before")
+NEVER_CHAMPION = "analysis, not a predictor: can never be champion"
 
 # No baseline measure knows a rated outcome this well: two ratings of one PTSD interview agree no better.
 CARRIES, SUSPICIOUS = 0.9, 0.8
 CHANCE = 0.01  # of any false alarm in one cohort
 FEWEST_PEOPLE = 8
-# Shares of columns that must show the same trace, and how many at least, before a table counts as treated.
-TRACE_SHARE, FEWEST_TRACES = 0.5, 3
-SCALING_TOLERANCE = 1e-3  # tables are rounded
-ADJUSTED_CORRELATION = 1e-4
+FEWEST_GAPS = 4  # people with, and people without a value
+ENCODING_TOLERANCE = 1e-3  # of the outcome's standard deviation: tables are rounded
 
 
 def carries_outcome(
@@ -64,14 +63,14 @@ def carries_outcome_jointly(
     table: pd.DataFrame, outcome: NDArray[np.float64], columns: Sequence[str], *, where: str
 ) -> tuple[LeakFinding, ...]:
     """Covariates that give the outcome away only together, as baseline and follow-up scores do."""
-    design = _indicators(table, columns)
+    design = indicators(table, columns)
     n_people, n_terms = design.shape
     if len(columns) < 2 or n_people < FEWEST_PEOPLE + 3 * n_terms or np.ptp(outcome) == 0:
         return ()
     explained = _adjusted_r2(design, outcome)
     if explained < CARRIES**2:
         return ()
-    without = {name: _adjusted_r2(_indicators(table, [c for c in columns if c != name]), outcome) for name in columns}
+    without = {name: _adjusted_r2(indicators(table, [c for c in columns if c != name]), outcome) for name in columns}
     culprit = min(without, key=lambda name: without[name])
     return (
         LeakFinding(
@@ -81,6 +80,59 @@ def carries_outcome_jointly(
             f"without {culprit} it is {max(without[culprit], 0):.0%}.",
             where,
             f"Take {culprit} out, unless it can be shown to be from before the treatment.",
+        ),
+    )
+
+
+def gaps_carry_outcome(features: pd.DataFrame, outcome: NDArray[np.float64], *, where: str) -> tuple[LeakFinding, ...]:
+    """Find features that are missing for those with one outcome, and there for the others: imputation passes it on.
+
+    The strength is the rank correlation of gap and outcome (2 AUC - 1), held against chance as `carries_outcome` does.
+    """
+    is_gap = features.isna()
+    with_gaps = [name for name in features if min(is_gap[name].sum(), (~is_gap[name]).sum()) >= FEWEST_GAPS]
+    ranks, found = stats.rankdata(outcome), []
+    for name in with_gaps:
+        gap = is_gap[name].to_numpy()
+        n_gaps, n_values = int(gap.sum()), int((~gap).sum())
+        strength = abs(2 * (ranks[gap].mean() - ranks[~gap].mean()) / len(ranks))
+        margin = stats.norm.isf(CHANCE / (2 * len(with_gaps))) / np.sqrt(4 * n_gaps * n_values / len(ranks))
+        if strength >= CARRIES and np.tanh(np.arctanh(min(strength, 1 - 1e-12)) - margin) > 0.5:
+            found.append(f"{name} ({strength:.2f})")
+    if not found:
+        return ()
+    return (
+        LeakFinding(
+            "missing values",
+            "leak",
+            f"who has a value and who has none tells the outcome: {listed(found)}.",
+            where,
+            "Find out why the values are missing; leave these features out if it depends on how treatment went.",
+        ),
+    )
+
+
+def encodes_outcome(table: pd.DataFrame, outcome: NDArray[np.float64], *, where: str) -> tuple[LeakFinding, ...]:
+    """Find columns of numbers that are the mean outcome of everyone who has that number (target encoding)."""
+    tolerance = ENCODING_TOLERANCE * float(np.std(outcome))
+    found = []
+    for name in table.columns[[pd.api.types.is_numeric_dtype(one) for one in table.dtypes]]:
+        values = table[name].to_numpy(dtype=np.float64)
+        levels, level_of, counts = np.unique(values, return_inverse=True, return_counts=True)
+        if not np.isfinite(values).all() or (counts >= 2).sum() < 2:
+            continue
+        means = np.bincount(level_of, outcome) / counts
+        if np.abs(means - levels).max() <= tolerance:
+            found.append(str(name))
+    if not found:
+        return ()
+    return (
+        LeakFinding(
+            "target encoding",
+            "leak",
+            f"mean outcomes of people who are alike stand in {listed(found)}, held-out people among them.",
+            where,
+            "Hand in the category itself; models make indicators of it inside the folds.",
         ),
     )
 
@@ -99,25 +151,24 @@ def measured_late(
     suspicious
         Columns whose names speak of a later time; a declared time overrules the name.
     """
-    times = {name: measured.get(name, measured.get(name.split("__")[0], "")) for name in columns}
-    late = [f"{name} ({time})" for name, time in times.items() if time and time not in BASELINE_TIMES]
-    undeclared = [name for name in suspicious if not times.get(name)]
+    late = [f"{name} ({time})" for name, time in declared_late(columns, measured).items()]
+    undeclared = [name for name in suspicious if not _declared_time(name, measured)]
     findings = []
     if late:
         findings.append(
             LeakFinding(
                 "time",
-                "leak",
+                "analysis",
                 f"declared as measured after baseline: {listed(late)}.",
                 where,
-                "What needs them is an analysis of change, not a predictor; for a predictor take them out.",
+                f"{NEVER_CHAMPION}. For a predictor, take them out.",
             )
         )
     if undeclared:
         findings.append(
             LeakFinding(
                 "time",
-                "look",
+                "undeclared",
                 f"named like measures from after baseline: {listed(undeclared)}.",
                 where,
                 'Say when they were measured: [cohort] measured = { column = "baseline" }, or "week2".',
@@ -126,65 +177,14 @@ def measured_late(
     return tuple(findings)
 
 
-def scaled_before(features: pd.DataFrame) -> tuple[LeakFinding, ...]:
-    """Tables whose columns were standardised over these very people."""
-    varying = _continuous(features)
-    mean, spread = varying.mean(), varying.std(ddof=0)
-    n = varying.notna().sum()
-    is_unit = ((spread - 1).abs() < SCALING_TOLERANCE) | ((spread * np.sqrt(n / (n - 1)) - 1).abs() < SCALING_TOLERANCE)
-    scaled = [str(name) for name in varying.columns[(mean.abs() < SCALING_TOLERANCE) & is_unit]]
-    if not _is_trace(scaled, varying.shape[1]):
-        return ()
-    return (
-        LeakFinding(
-            "scaling",
-            "leak",
-            f"{len(scaled)} of {varying.shape[1]} features have mean 0 and standard deviation 1 over all people: "
-            f"{listed(scaled)}.",
-            "features.tsv",
-            "Hand in the features as measured; every fold scales them by its own training people.",
-        ),
-    )
+def declared_late(columns: Iterable[str], measured: Mapping[str, str]) -> dict[str, str]:
+    """Return inputs that are declared as measured after baseline, with the time; parameters as in `measured_late`."""
+    times = {name: _declared_time(name, measured) for name in columns}
+    return {name: time for name, time in times.items() if time and time not in BASELINE_TIMES}
 
 
-def imputed_before(features: pd.DataFrame) -> tuple[LeakFinding, ...]:
-    """Tables whose gaps were filled with the mean or median over these very people."""
-    filled = [str(name) for name in features.columns if _is_filled(features[name].to_numpy(dtype=np.float64))]
-    if not filled:
-        return ()
-    return (
-        LeakFinding(
-            "imputation",
-            "leak",
-            f"gaps seem to be filled with the mean or median of everyone in {len(filled)} features: {listed(filled)}.",
-            "features.tsv",
-            "Hand in the gaps as n/a; every fold fills them from its own training people.",
-        ),
-    )
-
-
-def adjusted_before(features: pd.DataFrame, known: pd.DataFrame) -> tuple[LeakFinding, ...]:
-    """Tables from which a covariate or the site was regressed out over these very people."""
-    varying, findings = _continuous(features), []
-    complete = varying.loc[:, varying.notna().all()]
-    for column in known.columns:
-        design = _indicators(known, [str(column)])
-        if not design.shape[1] or complete.empty or not np.isfinite(design).all():
-            continue
-        explained = np.array([_r2(design, complete[name].to_numpy(dtype=np.float64)) for name in complete.columns])
-        adjusted = [str(name) for name in complete.columns[explained < ADJUSTED_CORRELATION**2]]
-        if _is_trace(adjusted, complete.shape[1]):
-            findings.append(
-                LeakFinding(
-                    "confound removal",
-                    "leak",
-                    f"{len(adjusted)} of {complete.shape[1]} features do not depend on {column} at all over all "
-                    f"people: {listed(adjusted)}.",
-                    "features.tsv",
-                    "Hand in the features as measured; adjustment and harmonisation are learned inside the folds.",
-                )
-            )
-    return tuple(findings)
+def _declared_time(name: str, measured: Mapping[str, str]) -> str:
+    return measured.get(name, measured.get(name.split("__")[0], ""))
 
 
 def associations(
@@ -214,7 +214,7 @@ def association(column: pd.Series, outcome: NDArray[np.float64]) -> tuple[float,
     if len(target) < 3 or np.ptp(target) == 0 or known.nunique() < 2:
         return 0.0, int(is_known.sum())
     if not pd.api.types.is_numeric_dtype(known):
-        explained = _adjusted_r2(_indicators(known.to_frame(), [str(column.name)]), target)
+        explained = _adjusted_r2(indicators(known.to_frame(), [str(column.name)]), target)
         return float(np.sqrt(max(explained, 0.0))), len(target)
     numbers = known.to_numpy(dtype=np.float64)
     pearson = _correlations(numbers[:, np.newaxis], target)
@@ -230,8 +230,8 @@ def _correlations(numbers: NDArray[np.float64], target: NDArray[np.float64]) -> 
     return np.where(varies, np.minimum(np.abs(wanted @ centred) / np.where(varies, size, 1.0), 1.0), 0.0)
 
 
-def _indicators(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
-    """Columns as centred numbers, categories as indicators, without those that do not vary; gaps take the mean."""
+def indicators(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Return columns that vary as centred numbers, categories as indicators; gaps take the mean."""
     blocks = []
     for column in columns:
         values = table[column]
@@ -245,7 +245,8 @@ def _indicators(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float
     return np.asarray(centred[:, np.ptp(centred, axis=0) > 0]) if centred.size else centred
 
 
-def _r2(design: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+def explained_share(design: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+    """Return the R2 of least squares on centred columns."""
     centred = target - target.mean()
     residual = centred - design @ np.linalg.lstsq(design, centred, rcond=None)[0]
     return float(1 - residual @ residual / (centred @ centred))
@@ -255,28 +256,4 @@ def _adjusted_r2(design: NDArray[np.float64], target: NDArray[np.float64]) -> fl
     n_people, n_terms = design.shape
     if n_terms == 0 or n_people <= n_terms + 1:
         return 0.0
-    return float(1 - (1 - _r2(design, target)) * (n_people - 1) / (n_people - n_terms - 1))
-
-
-def _continuous(features: pd.DataFrame) -> pd.DataFrame:
-    """Features with as good as no repeated values: what counts and labels do is no trace of anything."""
-    n_known = features.notna().sum()
-    return features.loc[:, (n_known >= FEWEST_PEOPLE) & (features.nunique() >= 0.9 * n_known)]
-
-
-def _is_trace(columns: Sequence[str], n_columns: int) -> bool:
-    return len(columns) >= FEWEST_TRACES and len(columns) >= TRACE_SHARE * n_columns
-
-
-def _is_filled(column: NDArray[np.float64]) -> bool:
-    """Whether one value repeats that is the mean or the median of all others, among values that hardly repeat."""
-    known = column[np.isfinite(column)]
-    values, counts = np.unique(known, return_counts=True)
-    if len(known) < FEWEST_PEOPLE or counts.max() < 2:
-        return False
-    most = values[np.argmax(counts)]
-    rest = known[known != most]
-    if len(rest) < FEWEST_PEOPLE or len(np.unique(rest)) < 0.95 * len(rest):
-        return False
-    tolerance = 1e-6 * rest.std()
-    return bool(min(abs(most - rest.mean()), abs(most - np.median(rest))) <= tolerance)
+    return float(1 - (1 - explained_share(design, target)) * (n_people - 1) / (n_people - n_terms - 1))

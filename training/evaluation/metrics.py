@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from training.evaluation.nested_cv import OutOfFold
+from training.evaluation.resampling import bootstrap_weights
 
 INTERVAL_LEVEL = 0.95
-N_BOOTSTRAP = 2000  # percentile ends of a 95 % interval rest on 50 draws each
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class PairedComparison:
 
     difference: float  # mean over people and repeats, in the outcome's unit squared
     corrected_interval: Interval  # Nadeau-Bengio: folds share training data
-    bootstrap_interval: Interval  # over people
+    bootstrap_interval: Interval  # over people, or groups
 
 
 def r2_against_training_mean(predicted: OutOfFold) -> float:
@@ -70,14 +70,14 @@ def r2_against_training_mean(predicted: OutOfFold) -> float:
 
 
 def measure(predicted: OutOfFold, *, seed: int) -> Metrics:
-    """All metrics of one model, with percentile intervals of a bootstrap over people.
+    """All metrics of one model, with percentile intervals of a bootstrap over people, or over groups as wholes.
 
     The intervals speak of other people scored by these models; they do not contain the variation from training anew.
     """
     squared = ((predicted.outcome - predicted.prediction) ** 2).mean(axis=0)
     reference = ((predicted.outcome - predicted.training_mean) ** 2).mean(axis=0)
     absolute = np.abs(predicted.outcome - predicted.prediction).mean(axis=0)
-    weights = bootstrap_weights(len(predicted.outcome), seed=seed)
+    weights = bootstrap_weights(len(predicted.outcome), seed=seed, groups=predicted.groups)
     pearson_r = _mean_pearson_r(predicted)
     return Metrics(
         r2=r2_against_training_mean(predicted),
@@ -101,7 +101,7 @@ def compare(model: OutOfFold, baseline: OutOfFold, *, seed: int) -> PairedCompar
     if not np.array_equal(model.fold_index, baseline.fold_index):
         raise ValueError("models can only be compared on the same folds")
     gain = (baseline.outcome - baseline.prediction) ** 2 - (model.outcome - model.prediction) ** 2
-    weights = bootstrap_weights(gain.shape[1], seed=seed)
+    weights = bootstrap_weights(gain.shape[1], seed=seed, groups=model.groups)
     return PairedComparison(
         difference=float(gain.mean()),
         corrected_interval=corrected_interval(gain, model.fold_index),
@@ -124,28 +124,17 @@ def corrected_interval(
         Two-sided coverage.
     """
     n_participants = gain.shape[1]
-    means, sizes = [], []
+    sums, sizes = [], []
     for repeat, folds in zip(gain, fold_index, strict=True):
         for fold in np.unique(folds):
-            means.append(repeat[folds == fold].mean())
+            sums.append(repeat[folds == fold].sum())
             sizes.append(int((folds == fold).sum()))
-    fold_means = np.asarray(means)
-    n_test = float(np.mean(sizes))
-    inflation = 1.0 / len(means) + n_test / (n_participants - n_test)
-    half = stats.t.ppf(0.5 + level / 2, len(means) - 1) * np.sqrt(inflation * fold_means.var(ddof=1))
-    centre = float(gain.mean())
+    n_folds, n_test, centre = len(sizes), float(np.mean(sizes)), float(gain.mean())
+    deviation = np.asarray(sums) - np.asarray(sizes) * centre  # a large fold moves the mean more than a small one
+    variance = n_folds / (n_folds - 1) * float((deviation**2).sum()) / gain.size**2
+    inflation = 1.0 + n_folds * n_test / (n_participants - n_test)
+    half = stats.t.ppf(0.5 + level / 2, n_folds - 1) * np.sqrt(inflation * variance)
     return Interval(centre - float(half), centre + float(half), level)
-
-
-def bootstrap_weights(n_participants: int, *, seed: int, n_draws: int = N_BOOTSTRAP) -> NDArray[np.float64]:
-    """Weights of people in resamples of the cohort, shape (n_draws, n_participants); rows sum to 1.
-
-    A person keeps one weight in all repeats: repeats are no further people.
-    """
-    counts = np.random.default_rng(seed).multinomial(
-        n_participants, np.full(n_participants, 1 / n_participants), size=n_draws
-    )
-    return np.asarray(counts / n_participants, dtype=np.float64)
 
 
 def percentiles(draws: NDArray[np.float64], *, level: float = INTERVAL_LEVEL) -> Interval:

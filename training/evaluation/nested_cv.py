@@ -24,6 +24,7 @@ class OutOfFold:
     training_mean: NDArray[np.float64]  # (n_repeats, n_participants): what the constant model says
     fold_index: NDArray[np.intp]  # (n_repeats, n_participants)
     choices: tuple[dict[str, float], ...]  # tuning choice of every fold, in order; empty for models without one
+    groups: NDArray[np.intp] | None = None  # (n_participants,): family, or person of several visits; None: all alone
 
     def __post_init__(self) -> None:
         shape = (self.prediction.shape[0], len(self.outcome))
@@ -33,7 +34,9 @@ class OutOfFold:
     def repeat(self, number: int) -> OutOfFold:
         """One repeat on its own."""
         rows = slice(number, number + 1)
-        return OutOfFold(self.outcome, self.prediction[rows], self.training_mean[rows], self.fold_index[rows], ())
+        return OutOfFold(
+            self.outcome, self.prediction[rows], self.training_mean[rows], self.fold_index[rows], (), self.groups
+        )
 
 
 def fit_fold(estimator: Any, inputs: pd.DataFrame, outcome: NDArray[np.float64], train: NDArray[np.intp]) -> Any:

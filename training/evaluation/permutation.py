@@ -26,12 +26,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
+from scipy import special
 
 from predictor.errors import TrainingError
 from training.evaluation.metrics import r2_against_training_mean
@@ -42,6 +43,7 @@ NULL_HYPOTHESIS = "within arm and site, the outcome is unrelated to features and
 # Early stopping is decided between batches of this many draws per process; the decision is the same for any number.
 BATCH_PER_JOB = 4
 
+Number = TypeVar("Number", np.float64, np.intp)
 Judge = Callable[[NDArray[np.float64], Partition], float]  # (outcome, folds) -> R2 of one cross-validation
 MakePartition = Callable[[NDArray[np.float64], np.random.Generator], Partition]
 Progress = Callable[[Any, int], Any]  # (iterable, total) -> the same, shown
@@ -92,13 +94,28 @@ class Exchange:
 
     def permute(self, outcome: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
         """Return the outcomes in another order."""
+        return outcome[self.order(rng)]
+
+    def order(self, rng: np.random.Generator) -> NDArray[np.intp]:
+        """Return a random order: whose outcome everyone gets."""
+        order = np.arange(len(self.strata))
         if self.groups is None:
-            return permute_within(outcome, self.strata, rng)
-        permuted = outcome.copy()
+            return permute_within(order, self.strata, rng)
         for alike in self._blocks():
             for rows, source in zip(alike, rng.permutation(len(alike)), strict=True):
-                permuted[rows] = outcome[alike[source]]
-        return permuted
+                order[rows] = alike[source]
+        return order
+
+    @property
+    def n_orders(self) -> float:
+        """In how many orders the outcomes can stand; infinite where that is more than a number can hold."""
+        with np.errstate(over="ignore"):
+            return float(np.exp(sum(special.gammaln(len(alike) + 1) for alike in self._blocks())))
+
+    @property
+    def n_fixed(self) -> int:
+        """People who keep their outcome, because their group (or they) have no counterpart."""
+        return sum(len(alike[0]) for alike in self._blocks() if len(alike) == 1)
 
     def check(self, outcome: NDArray[np.float64]) -> None:
         """Refuse a cohort in which every order of the outcomes is the same.
@@ -234,7 +251,7 @@ def competition_test(
     return PermutationTest(observed_r2, null, n_planned=n_permutations, competitors=competitors)
 
 
-def permute_within(outcome: NDArray[np.float64], labels: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float64]:
+def permute_within(outcome: NDArray[Number], labels: NDArray[Any], rng: np.random.Generator) -> NDArray[Number]:
     """Outcomes exchanged between people who carry the same label."""
     permuted = outcome.copy()
     for label in np.unique(labels):

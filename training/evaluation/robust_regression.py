@@ -1,4 +1,7 @@
-"""Least squares with standard errors that hold when the spread differs between people (HC3)."""
+"""Least squares with standard errors that hold when the spread differs between people (HC3).
+
+Where people belong to groups, they hold for any dependence within a group (CR3).
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,13 @@ class RobustRegression:
     """Coefficients of some terms beside others."""
 
     coefficients: Floats  # (n_terms,)
-    covariance: Floats  # (n_terms, n_terms), HC3
+    covariance: Floats  # (n_terms, n_terms), HC3 or CR3
     degrees_of_freedom: int
 
 
-def robust_regression(terms: Floats, beside: Floats, outcome: Floats) -> RobustRegression:
+def robust_regression(
+    terms: Floats, beside: Floats, outcome: Floats, *, groups: NDArray[np.intp] | None = None
+) -> RobustRegression:
     """Regress the outcome on the terms, beside columns whose coefficients nobody asks for.
 
     Parameters
@@ -37,6 +42,8 @@ def robust_regression(terms: Floats, beside: Floats, outcome: Floats) -> RobustR
         Shape (n_people, n_columns), the intercept among them; may be collinear.
     outcome
         Shape (n_people,).
+    groups
+        Group of everyone, shape (n_people,); None: everyone is on their own.
 
     Raises
     ------
@@ -47,20 +54,44 @@ def robust_regression(terms: Floats, beside: Floats, outcome: Floats) -> RobustR
     ----------
     MacKinnon JG, White H (1985). Some heteroskedasticity-consistent covariance matrix estimators with improved finite
     sample properties. J Econometrics 29:305-325.
+    Bell RM, McCaffrey DF (2002). Bias reduction in standard errors for linear regression with multi-stage samples.
+    Surv Methodol 28:169-181.
     """
     basis = orthonormal_basis(beside)
     own = terms - basis @ (basis.T @ terms)
     size = np.sqrt((terms**2).sum(axis=0))
     is_lost = (own**2).sum(axis=0) <= (1e-7 * size) ** 2
-    n_left = len(outcome) - basis.shape[1] - terms.shape[1]
+    n_units = len(outcome) if groups is None else len(np.unique(groups))
+    n_left = n_units - basis.shape[1] - terms.shape[1]
     if n_left < 1 or is_lost.any() or np.linalg.matrix_rank(own / np.where(size > 0, size, 1.0)) < terms.shape[1]:
-        raise TrainingError(f"{terms.shape[1]} terms cannot be estimated from {len(outcome)} people.")
+        raise TrainingError(f"{terms.shape[1]} terms cannot be estimated from {n_units} people or groups.")
     rest = outcome - basis @ (basis.T @ outcome)
     inverse = np.linalg.inv(own.T @ own)
     coefficients = inverse @ (own.T @ rest)
-    leverage = (basis**2).sum(axis=1) + np.einsum("ij,jk,ik->i", own, inverse, own)
-    weighted = own * ((rest - own @ coefficients) / np.maximum(1 - leverage, MIN_FREE_SHARE))[:, np.newaxis]
-    return RobustRegression(coefficients, inverse @ (weighted.T @ weighted) @ inverse, n_left)
+    whole = np.column_stack([basis, orthonormal_basis(own)])
+    scores = summed_within(own * _left_out(rest - own @ coefficients, whole, groups)[:, np.newaxis], groups)
+    return RobustRegression(coefficients, inverse @ (scores.T @ scores) @ inverse, n_left)
+
+
+def summed_within(scores: Floats, groups: NDArray[np.intp] | None) -> Floats:
+    """Return sums over the members of every group, shape (n_groups, n_terms); without groups the scores themselves."""
+    if groups is None:
+        return scores
+    order = np.argsort(groups, kind="stable")
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    return np.asarray(np.add.reduceat(scores[order], starts, axis=0))
+
+
+def _left_out(residual: Floats, basis: Floats, groups: NDArray[np.intp] | None) -> Floats:
+    """Residuals of everyone (or every group) in the model of all others."""
+    if groups is None:
+        return np.asarray(residual / np.maximum(1 - (basis**2).sum(axis=1), MIN_FREE_SHARE))
+    found = np.empty_like(residual)
+    for group in np.unique(groups):
+        rows = np.flatnonzero(groups == group)
+        free, directions = np.linalg.eigh(np.eye(len(rows)) - basis[rows] @ basis[rows].T)
+        found[rows] = directions @ ((directions.T @ residual[rows]) / np.maximum(free, MIN_FREE_SHARE))
+    return found
 
 
 def orthonormal_basis(columns: Floats) -> Floats:

@@ -12,11 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from predictor.errors import TrainingError
-from training.cohort.participants import listed
+from training.cohort.participants import PARTICIPANT_ID, listed
 from training.evaluation.nested_cv import OutOfFold
 from training.evaluation.splits import Scheme, codes
-
-PARTICIPANT_ID = "participant_id"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -95,7 +95,7 @@ def stratified_folds(
         units = codes(groups)
         n_members = np.bincount(units)
         of_unit = _dealt(
-            np.bincount(units, values) / n_members, _member_strata(labels, units), n_members, n_folds=n_folds, rng=rng
+            np.bincount(units, values) / n_members, member_strata(labels, units), n_members, n_folds=n_folds, rng=rng
         )
         return of_unit[units]
     return _dealt(values, labels, np.ones(len(values), dtype=np.intp), n_folds=n_folds, rng=rng)
@@ -124,7 +124,7 @@ def _dealt(
     return folds
 
 
-def _member_strata(labels: NDArray[np.intp], units: NDArray[np.intp]) -> NDArray[np.intp]:
+def member_strata(labels: NDArray[np.intp], units: NDArray[np.intp]) -> NDArray[np.intp]:
     """Stratum of every group: groups whose members stand in the same arms are alike."""
     return codes([tuple(sorted(set(labels[units == unit].tolist()))) for unit in range(int(units.max()) + 1)])
 

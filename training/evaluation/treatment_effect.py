@@ -22,6 +22,8 @@ from training.evaluation.arm_interaction import LEVEL, InteractionTest, interact
 from training.evaluation.benefit_calibration import BenefitCalibration, calibrate_benefit
 from training.evaluation.benefit_concordance import BenefitConcordance, benefit_concordance
 from training.evaluation.cross_fitted_learners import LEARNERS, ArmPair, CrossFitted, Learner, cross_fit
+from training.evaluation.resampling import count_units
+from training.evaluation.splits import codes
 from training.training_table import TrainingTable
 
 Floats = NDArray[np.float64]
@@ -145,18 +147,19 @@ def analyse_benefit(
         return BenefitAnalysis("prognostic only", ONE_ARM)
     labels = np.asarray(table.arms)
     n_per_arm = {name: int((labels == name).sum()) for name in (arms.treated, arms.control)}
-    short = [f"{n} of {name}" for name, n in n_per_arm.items() if n < MIN_PER_ARM]
+    short = _arm_too_small(table, labels, arms)
     if short:
-        return BenefitAnalysis("prognostic only", f"at least {MIN_PER_ARM} people per arm are needed, found {short[0]}")
+        return BenefitAnalysis("prognostic only", short)
     rows = np.flatnonzero(np.isin(labels, list(n_per_arm)))
     is_treated = labels[rows] == arms.treated
     sign = 1.0 if table.outcome_definition.better == "higher" else -1.0
     covariates = _covariates(table)[rows]
+    groups = None if table.groups is None else codes([table.groups[row] for row in rows])
     names = [definition.name for definition in table.weighted_definitions]
     try:
         interaction = interaction_test(
             _features(table, names)[rows], is_treated, covariates, sign * table.outcome[rows],
-            names=names, n_permutations=n_permutations, seed=seed,
+            names=names, n_permutations=n_permutations, seed=seed, groups=None if groups is None else groups.tolist(),
         )  # fmt: skip
     except TrainingError as error:
         return BenefitAnalysis("prognostic only", str(error))
@@ -168,7 +171,9 @@ def analyse_benefit(
     for learner in LEARNERS:
         try:
             predicted = cross_fit(learner, estimator, inputs, outcome, arms, partitions[:, rows], n_jobs=n_jobs)
-            learners[learner] = _judge(predicted, is_treated, covariates, outcome, arms, sign=learner_sign, seed=seed)
+            learners[learner] = _judge(
+                predicted, is_treated, covariates, outcome, arms, sign=learner_sign, seed=seed, groups=groups
+            )
         except (TrainingError, OutcomeConstantError) as error:  # nobody responded in an arm
             failed[learner] = str(error)
     status, reason = _verdict(interaction, table.outcome_definition.unit)
@@ -192,6 +197,16 @@ def _arm_pair(table: TrainingTable) -> ArmPair | None:
     if not found or len(found[0].levels) < 2:
         return None
     return ArmPair(found[0].name, found[0].levels[0], found[0].levels[-1])
+
+
+def _arm_too_small(table: TrainingTable, labels: NDArray[Any], arms: ArmPair) -> str:
+    """Why an arm cannot be judged, empty if both can; relatives, or visits of one person, count once."""
+    groups, unit = (None, "people") if table.groups is None else (codes(table.groups), "groups")
+    for name in (arms.treated, arms.control):
+        n_units = count_units(groups, labels == name)
+        if n_units < MIN_PER_ARM:
+            return f"at least {MIN_PER_ARM} {unit} per arm are needed, found {n_units} of {name}"
+    return ""
 
 
 def _covariates(table: TrainingTable) -> Floats:
@@ -222,6 +237,7 @@ def _judge(
     *,
     sign: float,
     seed: int,
+    groups: NDArray[np.intp] | None,
 ) -> LearnerResult:
     deviation, prognosis = (sign * values.mean(axis=0) for values in (predicted.deviation, predicted.prognosis))
     own = np.where(is_treated, predicted.treated, predicted.control)
@@ -232,9 +248,9 @@ def _judge(
     return LearnerResult(
         predicted=predicted,
         calibration=calibrate_benefit(
-            deviation, prognosis, covariates, is_treated, sign * outcome, n_training=predicted.n_training
+            deviation, prognosis, covariates, is_treated, sign * outcome, n_training=predicted.n_training, groups=groups
         ),
-        concordance=benefit_concordance(deviation, sign * outcome, is_treated, seed=seed),
+        concordance=benefit_concordance(deviation, sign * outcome, is_treated, seed=seed, groups=groups),
         r2_within_arm=r2,
     )
 
@@ -249,6 +265,8 @@ def _verdict(interaction: InteractionTest, unit: str) -> tuple[Status, str]:
         f"({len(interaction.null_largest)} permutations), strongest {interaction.names[strongest]}: "
         f"{interaction.slope_difference[strongest]:+.3g} {unit} per sd"
     )
+    if interaction.n_fixed:
+        found += f"; {interaction.n_fixed} people could not be exchanged, their groups being unlike any other"
     return ("benefit shown" if interaction.p_any <= LEVEL else "benefit not shown"), found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from training.evaluation.leak_finding import TITLES
 from training.evaluation.metrics import Interval, NotReported
 from training.evaluation.permutation import PermutationTest
 from training.experiment import ExperimentResult
@@ -23,7 +24,7 @@ def result_lines(result: ExperimentResult) -> Iterator[str]:
     )
     yield _fact("fold isolation", f"{isolation} ({proof.n_folds} folds, {proof.n_values_compared} fitted values)")
     for finding in audit.findings:
-        yield _fact("LEAK" if finding.severity == "leak" else "look at", finding.line())
+        yield _fact(TITLES[finding.severity], finding.line())
     if result.registered:
         yield _fact("registered", f"{result.registered.name} v{result.registered.version} -> candidate")
     else:
@@ -75,7 +76,7 @@ def _beside(result: ExperimentResult) -> Iterator[str]:
     yield from result.primary.assessment.lines()
     yield from result.benefit.lines()
     if result.coverage:
-        yield result.coverage.line()
+        yield from result.coverage.lines()
     yield from result.power.lines()
 
 
