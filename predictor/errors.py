@@ -7,6 +7,7 @@ PredictorError           code, message, where, remedy; catch this to catch every
     JsonInvalidError  AddressUnknownError  MethodNotAllowedError  BodyTooLargeError  ContentTypeError
   InternalError            a fault of ours
   ConfigError              an experiment, circuit or task description is wrong
+    RegisteredNameError
     CircuitError
       RegionOverlapError
   ScanError                the scan cannot be read or is not what it should be
@@ -18,7 +19,7 @@ PredictorError           code, message, where, remedy; catch this to catch every
     RowMismatchError  MissingColumnError  EventsBeyondRunError  ConditionMissingError
     UnknownParticipantError  DuplicateParticipantError
     OutcomeMissingError  OutcomeConstantError
-    UnknownFeatureError  ValueOutOfRangeError
+    UnknownFeatureError  ValueOutOfRangeError  AlternativeMissingError
   FeatureError             features cannot be computed
   TrainingError            the cohort cannot carry the experiment
     ReferenceTooSmallError  UnseenSiteError
@@ -26,10 +27,13 @@ PredictorError           code, message, where, remedy; catch this to catch every
   ModelBundleError         the bundle is damaged, or made for other inputs
     BundleDamagedError  BundleIncompatibleError
   ModelUnavailableError    no verified model is loaded
+    VersionUnverifiedError
+  TrackingError            the log book did not take or give what it was asked for
+    StoreUnreachableError  StoreReadOnlyError  RunDeletedError
   ServiceError             a running service cannot be reached, or says no
   ExplanationError         contributions do not add up to the output
   RefusedError             everything could be read, and the answer is no
-    PromotionRefusedError  LeakFoundError
+    PromotionRefusedError  LeakFoundError  SharedParticipantsError  AlreadyOpenedError
 
 A message says what was expected and what was found; `remedy` says what to do next. Neither holds participants' data or
 server paths.
@@ -180,6 +184,13 @@ class RegionOverlapError(CircuitError):
 
     code = "circuit-regions-overlap"
     remedy = "Move one centre, reduce a radius, or use a finer grid."
+
+
+class RegisteredNameError(ConfigError):
+    """The registered name stands for a model of another kind: another outcome, or an analysis."""
+
+    code = "registered-name-taken"
+    remedy = "Give the model another [tracking] registered_model: one name, one outcome."
 
 
 class ScanError(PredictorError):
@@ -351,6 +362,13 @@ class FeatureError(PredictorError):
     remedy = "Check the region signals and the recipe."
 
 
+class AlternativeMissingError(TableError):
+    """A multiverse names alternatives whose feature tables were not made yet."""
+
+    code = "alternative-missing"
+    remedy = "Name feature tables that exist, or leave these alternatives out."
+
+
 class TrainingError(PredictorError):
     """The cohort cannot carry the experiment."""
 
@@ -415,6 +433,41 @@ class ModelUnavailableError(PredictorError):
     remedy = "Train and promote a model (`krp train`, `krp promote`), or serve a bundle with --bundle."
 
 
+class VersionUnverifiedError(ModelUnavailableError):
+    """A registered version was never verified, or no longer can be: registering was cut off, or files changed."""
+
+    code = "version-unverified"
+    remedy = "Run `krp doctor`, which says what happened to it; then train again, or use another version."
+
+
+class TrackingError(PredictorError):
+    """The log book did not take or give what it was asked for."""
+
+    code = "tracking-failed"
+    remedy = "Look at the store with `krp doctor`; what was logged before is kept."
+
+
+class StoreUnreachableError(TrackingError):
+    """The store does not answer, or does not let us in."""
+
+    code = "store-unreachable"
+    remedy = "Check the address, that the database or server runs, and user and password; then run the command again."
+
+
+class StoreReadOnlyError(TrackingError):
+    """The store can be read but not written."""
+
+    code = "store-read-only"
+    remedy = "Name a store that this user may write, with --store or [tracking] store."
+
+
+class RunDeletedError(TrackingError):
+    """Someone deleted a run that is being written or read."""
+
+    code = "run-deleted"
+    remedy = "Restore the run in MLflow, or run the experiment again; nothing of it is registered."
+
+
 class ServiceError(PredictorError):
     """A running service cannot be reached, or says no."""
 
@@ -440,6 +493,20 @@ class PromotionRefusedError(RefusedError):
 
     code = "promotion-refused"
     remedy = "Read which checks failed; a model that fails stays a candidate."
+
+
+class SharedParticipantsError(RefusedError):
+    """A cohort for a locked test holds people whom the model was trained on."""
+
+    code = "participants-shared"
+    remedy = "Leave these people out; if only the numbers of another study are the same, say so with --other-study."
+
+
+class AlreadyOpenedError(RefusedError):
+    """A locked model was tested before; another look is no longer a test of what was locked."""
+
+    code = "locked-test-opened"
+    remedy = "Read the result of the first opening; --again opens once more, and every report will say so."
 
 
 class LeakFoundError(RefusedError):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from training.baseline_inputs import not_available_at_baseline
 from training.config import ExperimentConfig
 from training.estimators import model_outcome
 from training.evaluation.batch_independence import BatchIndependence, check_batch_independence
@@ -36,7 +37,6 @@ from training.evaluation.preparation_traces import (
 from training.evaluation.splits import train_and_test
 from training.experiment_folds import make_partitions
 from training.judged_models import make_estimators
-from training.promotion_gate import not_available_at_baseline
 from training.training_table import TrainingTable, read_training_table
 
 FEATURES_FILE, PARTICIPANTS_FILE = "features.tsv", "participants.tsv"

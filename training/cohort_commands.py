@@ -100,6 +100,10 @@ def add_cohort_options(parser: argparse.ArgumentParser) -> None:
         "--censor-mm", type=float, metavar="MM",
         help="leave out volumes that moved more; 0 keeps all (scans 0.5, tables 0.15, none where XCP-D censored)",
     )  # fmt: skip
+    parser.add_argument(
+        "--no-deconvolution", action="store_const", const=True,
+        help="gPPI: multiply the seed's measured signal, not its deconvolved one",
+    )  # fmt: skip
     parser.add_argument("--atlas", metavar="LABEL", help="atlas of region tables (the only one)")
     parser.add_argument("--reader", choices=("bids", "timeseries"), help="kind of DIR (found out by looking)")
 
@@ -207,7 +211,7 @@ def kind_of_cohort(arguments: argparse.Namespace) -> str:
         has_scans = next(folder.rglob("*_desc-preproc_bold.nii*"), None) is not None
         reader = "timeseries" if not has_scans and has_tables(folder) else "bids"
     if reader == "timeseries":
-        _refuse_options(arguments, "bids_dir", "tasks", "circuit", "confound_strategy")
+        _refuse_options(arguments, "bids_dir", "tasks", "circuit", "confound_strategy", "no_deconvolution")
     else:
         _refuse_options(arguments, "atlas", kind="scans")
     return reader
@@ -236,6 +240,8 @@ def derivatives_recipe(arguments: argparse.Namespace) -> Recipe:
     recipe = Recipe(circuit=load_circuit(arguments.circuit), tasks=load_task_description(arguments.tasks))
     if arguments.confound_strategy is not None:
         recipe = replace(recipe, confound_strategy=arguments.confound_strategy)
+    if arguments.no_deconvolution:
+        recipe = replace(recipe, deconvolve_seed=False)
     if arguments.censor_mm is not None:
         recipe = replace(recipe, censor_framewise_displacement_mm=arguments.censor_mm or None)
     return recipe

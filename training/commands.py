@@ -1,17 +1,26 @@
-"""`krp train` and `krp promote`, beside the commands of cohorts, features and infusions."""
+"""`krp train`, beside the commands of cohorts, features, infusions and the shelf."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
 from training.audit_commands import add_audit
+from training.card_commands import add_card
 from training.change_commands import add_change
 from training.check_commands import add_check
 from training.ci_check_commands import add_ci_check
 from training.cohort_commands import add_extract, add_jobs, add_simulate
+from training.compare_commands import add_compare
+from training.doctor_commands import add_doctor
+from training.evaluate_commands import add_evaluate
+from training.multiverse_commands import add_multiverse
+from training.promote_commands import add_promote
+from training.report_commands import add_report
+from training.store_address import add_store
 from training.timecourse_commands import add_timecourse
 
 
@@ -24,7 +33,13 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     add_timecourse(subparsers)
     _add_train(subparsers)
     add_audit(subparsers)
-    _add_promote(subparsers)
+    add_multiverse(subparsers)
+    add_compare(subparsers)
+    add_report(subparsers)
+    add_evaluate(subparsers)
+    add_promote(subparsers)
+    add_card(subparsers)
+    add_doctor(subparsers)
     add_ci_check(subparsers)
 
 
@@ -45,6 +60,7 @@ def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
     )  # fmt: skip
     add_jobs(parser)
+    add_store(parser, default=None, otherwise="[tracking] store of the file")
     parser.add_argument(
         "--bundle",
         type=Path,
@@ -52,24 +68,6 @@ def _add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="also write the primary model to this new folder, for krp serve --bundle",
     )
     parser.set_defaults(run=_train)
-
-
-def _add_promote(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = subparsers.add_parser(
-        "promote",
-        help="put a registered model through the gate and, if it passes, make it champion",
-        description=(
-            "Verifies the registered bundle, prints the six checks of the promotion gate with their numbers, and "
-            "moves the alias `champion` only if all pass (exit code 4 otherwise). The decision is logged either way."
-        ),
-    )
-    parser.add_argument(
-        "model", metavar="MODEL/VERSION", help="e.g. ketamine-response/1 or ketamine-response/candidate"
-    )
-    parser.add_argument(
-        "--store", type=Path, default=Path("mlruns"), help="folder of the MLflow store (default: mlruns)"
-    )
-    parser.set_defaults(run=_promote)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -85,6 +83,8 @@ def _train(arguments: argparse.Namespace) -> int:
     config = read_experiment(arguments.experiment, overrides=arguments.overrides)
     if arguments.bundle and config.model.is_competition:
         raise UsageError("models compete, so there is no bundle to write.", where="--bundle")
+    if arguments.store:
+        config = replace(config, tracking=replace(config.tracking, store=arguments.store))
     result = run_experiment(config, n_jobs=None if arguments.jobs == -1 else arguments.jobs)
     for line in result_lines(result):
         emit(line)
@@ -96,18 +96,4 @@ def _train(arguments: argparse.Namespace) -> int:
     registered = result.registered
     following = f"; next: krp promote {registered.name}/{registered.version}" if registered else ""
     say(f"trained in {result.seconds:.0f} s{following}")
-    return 0
-
-
-def _promote(arguments: argparse.Namespace) -> int:
-    from training.registry import decide, examine
-    from training.tracking import open_store
-
-    store = open_store(arguments.store, must_exist=True)
-    promotion = examine(arguments.model, store=store)
-    for check in promotion.checks:
-        emit(f"  {check.line()}")
-    decide(promotion, store=store)
-    n_checks = len(promotion.checks)
-    emit(f"{promotion.name} v{promotion.version} -> champion (gate passed: {n_checks} of {n_checks})")
     return 0

@@ -20,6 +20,10 @@ from predictor.model.outcome_definition import MAX_ABS_VALUE
 from predictor.model.site_correction import UnseenSitePolicy
 from training.evaluation.splits import Scheme
 from training.model_names import LINEAR_MODELS, MODELS, REGRESSORS
+from training.multiverse_config import MultiverseConfig
+from training.report_config import ReportConfig
+from training.store_address import KNOWN as KNOWN_STORES
+from training.store_address import store_address, without_credentials
 
 Section = TypeVar("Section")
 InnerFolds = int | Literal["leave_one_out"]
@@ -238,14 +242,16 @@ class ValidationConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrackingConfig:
-    """Under which name the primary is registered in MLflow."""
+    """Under which name the primary is registered in MLflow, and where its log book is."""
 
     registered_model: str
-    store: str = "mlruns"
+    store: str = "mlruns"  # a folder, sqlite:///FILE, postgresql://HOST/DATABASE, or http(s)://HOST of a server
+    artifacts: str = ""  # folder for files where the store is PostgreSQL; empty: mlruns/artifacts
 
     def __post_init__(self) -> None:
         _require_name(self.registered_model, "[tracking] registered_model", allowed=MODEL_NAME)
-        _require(bool(self.store), "[tracking] store", "a folder")
+        _require(bool(self.store), "[tracking] store", KNOWN_STORES)
+        store_address(self.store)  # refuses an address of another form
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +268,8 @@ class ExperimentConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     reference: ReferenceConfig | None = None  # None: no deviations
     harmonization: HarmonizationConfig | None = None  # None: features stay as measured
+    multiverse: MultiverseConfig | None = None  # alternatives, for `krp multiverse` only
+    report: ReportConfig = field(default_factory=ReportConfig)
     source: str = ""  # the file's text, then one comment line per value set on the command line
 
     def __post_init__(self) -> None:
@@ -311,6 +319,17 @@ def read_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentC
     ConfigError
         If the file cannot be read, an entry is missing, unknown, or of the wrong type; the entry is named.
     """
+    return build_experiment(*read_entries(path, overrides=overrides), where=path.name)
+
+
+def read_entries(path: Path, *, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], str]:
+    """Return a file's entries, overrides applied, and its text with a comment line per override; see `read_experiment`.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
@@ -321,9 +340,21 @@ def read_experiment(path: Path, *, overrides: Sequence[str] = ()) -> ExperimentC
     for override in overrides:
         _apply_override(document, override)
     source = text + "".join(f"# --set {override}\n" for override in overrides)
+    return document, source
+
+
+def build_experiment(document: Mapping[str, Any], source: str, *, where: str = "") -> ExperimentConfig:
+    """Return the experiment of a file's entries; `source` is what its digest is of.
+
+    Raises
+    ------
+    ConfigError
+        If an entry is missing, unknown, or of the wrong type; the entry is named.
+    """
     if "source" in document:
-        raise ConfigError("unknown entries: source.", where=path.name)
-    return _build(ExperimentConfig, {**document, "source": source}, where="")
+        raise ConfigError("unknown entries: source.", where=where)
+    # The file is logged and digested as it is kept: without the password of a store's address.
+    return _build(ExperimentConfig, {**document, "source": without_credentials(source)}, where="")
 
 
 def _apply_override(document: dict[str, Any], override: str) -> None:

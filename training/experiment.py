@@ -6,7 +6,6 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from joblib import parallel_config
@@ -30,6 +29,7 @@ from training.experiment_log import (
     log_experiment,
     log_findings,
     log_model,
+    log_record,
     version_tags,
 )
 from training.final_model import build_bundle, bundle_partition
@@ -41,11 +41,13 @@ from training.judged_models import (
     power_beside_baselines,
     try_intervals,
 )
-from training.model_card import make_card
 from training.model_result import ModelResult
-from training.registry import RegisteredVersion, register_bundle
+from training.registry import RegisteredVersion, check_shelf, register_bundle
+from training.report.experiment_record import ExperimentRecord, record_experiment
+from training.report.model_card import with_reading_matter
 from training.tracking import open_store, start_run
 from training.training_table import TrainingTable, read_training_table
+from training.version_history import previous_versions
 
 __all__ = ["ExperimentResult", "make_estimators", "make_partitions", "run_experiment", "run_on_table"]
 
@@ -63,6 +65,7 @@ class ExperimentResult:
     coverage: RealisedCoverage | None  # of prediction intervals; None: too few people to try them out
     bundle: ModelBundle | None  # None: models competed, so there is none that was named before fitting
     registered: RegisteredVersion | None  # None: likewise
+    record: ExperimentRecord  # what report, card and comparison are made from
     run_id: str
     seconds: float
 
@@ -109,11 +112,16 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
     manifest = make_manifest(table, config)
     estimators = make_estimators(table, config)
     outcomes = model_outcomes(table, manifest, config)  # refuses what could not be fitted, before anything is logged
-    store = open_store(Path(config.tracking.store))
+    store = open_store(config.tracking.store, artifacts=config.tracking.artifacts or None)
+    if not config.model.is_competition:
+        check_shelf(config.tracking.registered_model, table.outcome_definition.name, store=store)
     with start_run(store, config.name, name=config.name) as log, parallel_config("loky", inner_max_num_threads=1):
         logged_at = log_experiment(log, config, table, manifest)
         fitting_at = time.time()
         models = judge_all(estimators, table, manifest, config, n_jobs=n_jobs)
+        for model in models:
+            with start_run(store, config.name, name=model.name, parent=log) as run:
+                log_model(run, model, manifest.participants)
         first = estimators[models[0].name]
         permutation = chance_level(estimators, table, models, manifest, config, n_jobs=n_jobs)
         audit = _audit(models[0].name, table, manifest, config, n_jobs=n_jobs)
@@ -126,22 +134,23 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
             n_jobs=n_jobs,
         )
         power, coverage = power_beside_baselines(models), try_intervals(first, table, config, n_jobs=n_jobs)
-        for model in models:
-            with start_run(store, config.name, name=model.name, parent=log) as run:
-                log_model(run, model, table)
-        log_findings(
-            log, models[0], permutation=permutation, audit=audit, benefit=benefit, power=power, coverage=coverage
-        )
+        found: dict[str, Any] = {"permutation": permutation, "audit": audit, "benefit": benefit}
+        found |= {"power": power, "coverage": coverage}
+        log_findings(log, models, **found)
         bundle = registered = None
         if not config.model.is_competition:
-            comparisons = {m.name: m.gain_of_primary for m in models if m.role == "baseline" and m.gain_of_primary}
-            card = make_card(
-                table, config, metrics=models[0].metrics, comparisons=comparisons, permutation=permutation,
-                assessment=models[0].assessment, power=power, coverage=coverage, benefit=benefit,
-            )  # fmt: skip
-            measured = gate_measurements(config, models, comparisons, permutation, audit, logged_at, fitting_at)
-            bundle = build_bundle(first, table, config, card=card, n_jobs=n_jobs)
+            bundle = build_bundle(first, table, config, card={}, n_jobs=n_jobs)
+        seconds = time.monotonic() - start
+        record = record_experiment(config, table, manifest, models=models, bundle=bundle, seconds=seconds, **found)
+        previous = previous_versions(store, bundle.name) if bundle else []
+        if bundle:
+            bundle = with_reading_matter(bundle, record.document, previous=previous)
+        # Everything that people read stands in the log book before there is a version that could be used.
+        log_record(log, record, bundle, previous=previous)
+        if bundle:
+            measured = gate_measurements(config, table, models, permutation, audit, logged_at, fitting_at)
             registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
+            log.tags({"registered_model": registered.name, "registered_version": registered.version})
     return ExperimentResult(
         models=models,
         manifest=manifest,
@@ -152,6 +161,7 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
         coverage=coverage,
         bundle=bundle,
         registered=registered,
+        record=record,
         run_id=log.run_id,
         seconds=time.monotonic() - start,
     )

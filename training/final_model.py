@@ -25,6 +25,7 @@ from training.estimators import TunedElasticNet, TunedRegressor
 from training.evaluation.nested_cv import fit_fold
 from training.evaluation.resampling import UnitResampler
 from training.evaluation.splits import Partition, stratified_folds, train_and_test
+from training.locked_reference import locked_document
 from training.training_table import MOTION_FEATURE, TrainingTable
 
 RECORDED_PACKAGES = ("ketamine-response-predictor", "numpy", "scipy", "pandas", "scikit-learn", "nilearn")
@@ -51,6 +52,7 @@ def build_bundle(
     )
     fold_models = [linear_model_of(one.pipeline_) for one in fitted_folds]
     design, raw = fitted.pipeline_.named_steps["design"], _raw_inputs(fitted.pipeline_, inputs)
+    model = linear_model_of(fitted.pipeline_)
     return ModelBundle(
         name=config.tracking.registered_model,
         outcome=table.outcome_definition,
@@ -58,7 +60,7 @@ def build_bundle(
         covariates=table.covariates,
         recipe=table.features.recipe,
         recipe_hashes=_recipe_hashes(table),
-        model=linear_model_of(fitted.pipeline_),
+        model=model,
         fold_models=LinearEnsemble.of(fold_models),
         out_of_fold=_residuals(fold_models, [_raw_inputs(one.pipeline_, inputs) for one in fitted_folds], folds, table),
         bootstrap_models=LinearEnsemble.of(_bootstrap_models(fitted, table, config, n_jobs=n_jobs)),
@@ -70,6 +72,7 @@ def build_bundle(
         unseen_site_policy=table.harmonization.unseen_site if table.harmonization else "flag",
         trained_on=len(outcome),
         card=card,
+        locked_test=locked_document(table, raw, model),
         versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}},
     )
 

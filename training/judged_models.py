@@ -149,10 +149,10 @@ def chance_level(
     observed, stop_after = _statistic(models[0].predicted), validation.permutations_stop_after
     inputs, outcome = table.model_inputs, table.outcome
     if config.model.is_competition:
-        judges = {name: _judge_of(estimators[name], inputs) for name in config.model.competitors}
+        judges = {name: judge_of(estimators[name], inputs) for name in config.model.competitors}
         return competition_test(judges, outcome, observed_r2=observed, stop_after=stop_after, **common)
     primary = estimators[models[0].name]
-    compiled = _compiled(primary, inputs)
+    compiled = compiled_problem(primary, inputs)
     if compiled is None:
         return permutation_test(primary, inputs, outcome, observed_r2=observed, stop_after=stop_after, **common)
     how: dict[str, Any] = {"inner_folds": compiled.inner_folds, "grid": compiled.grid}
@@ -205,12 +205,14 @@ def shown(items: Iterable[Any], total: int, *, label: str) -> Iterator[Any]:
     return console.progress(items, total=total, label=label)
 
 
-def _judge_of(estimator: Any, inputs: pd.DataFrame) -> Judge:
-    compiled = _compiled(estimator, inputs)
+def judge_of(estimator: Any, inputs: pd.DataFrame) -> Judge:
+    """Return what cross-validates a model for one outcome: compiled code where it takes the columns."""
+    compiled = compiled_problem(estimator, inputs)
     return Refitted(estimator, inputs) if compiled is None else CompiledJudge(compiled)
 
 
-def _compiled(estimator: Any, inputs: pd.DataFrame) -> CompiledProblem | None:
+def compiled_problem(estimator: Any, inputs: pd.DataFrame) -> CompiledProblem | None:
+    """Return the cohort as the compiled elastic net takes it; None for other models and designs."""
     return estimator.compiled_problem(inputs) if isinstance(estimator, TunedElasticNet) else None
 
 

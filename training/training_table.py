@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.model.harmonization import SiteHarmonization
 from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, CovariateRole, OutcomeDefinition
 from predictor.model.reliability import standard_error_column
+from training.baseline_inputs import ANALYSIS, is_analysis_name, late_inputs
 from training.cohort.outcome import OUTCOMES, SMALLEST_SPREAD, outcome_values
 from training.cohort.participants import PARTICIPANT_ID, listed, read_participants
 from training.config import CovariatesConfig, ExperimentConfig, FeaturesConfig
 from training.evaluation.splits import GROUP_COLUMN
 from training.feature_table import FeatureTable, read_feature_table
-from training.promotion_gate import not_available_at_baseline
 from training.reference_cohort import ReferenceCohort, level_text, matching, read_reference_cohort
 from training.site_harmonization import asked_for, make_harmonization
 
@@ -36,7 +36,6 @@ CONTROL_GROUP = "control"
 MOTION_FEATURE = "quality_mean_framewise_displacement_mm"
 QUALITY_KIND = "quality"
 REFUSED = "refused"
-ANALYSIS = "analysis"
 NEEDS_REFERENCE = "Deviations are learned from controls: add a section [reference] to the experiment file."
 
 
@@ -103,8 +102,15 @@ class TrainingTable:
         return [str(found[0].level_of(value)) for value in self.inputs[found[0].name]] if found else None
 
 
-def read_training_table(config: ExperimentConfig) -> TrainingTable:
+def read_training_table(config: ExperimentConfig, *, only: Collection[str] | None = None) -> TrainingTable:
     """Join features, covariates and outcome of the people that the experiment includes.
+
+    Parameters
+    ----------
+    config
+        The experiment.
+    only
+        Participants to keep of those that the experiment would train on; None keeps all.
 
     Raises
     ------
@@ -123,6 +129,8 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     treated, usable = people.index, _usable(features)
     left_out = tuple(str(name) for name in people.index[~people.index.isin(usable)])
     people = people[people.index.isin(usable)]
+    if only is not None:
+        people = people[people.index.isin(list(only))]
     if people.empty:
         raise UnknownParticipantError("none of the included participants has a usable row in the feature table.")
     values, definition = outcome_values(people, config.outcome, drop_missing=config.cohort.exclude_missing_outcome)
@@ -142,7 +150,8 @@ def read_training_table(config: ExperimentConfig) -> TrainingTable:
     _check_columns(people, of_participants)
     _check_names(list(inputs.columns), (*known.columns, *of_participants), outcome=definition.name)
     groups = _groups(people, config.cohort.groups)
-    _check_registered_name(chosen, config.tracking.registered_model)
+    weighed = [*(d.name for d in chosen), *(c.name for c in covariates if c.role != "arm")]
+    _check_registered_name(weighed, config)
     errors = _standard_errors(features, inputs, definitions) if config.features.minimum_reliability > 0 else inputs[[]]
     return TrainingTable(
         inputs=pd.concat(
@@ -243,18 +252,19 @@ def _chosen(definitions: Sequence[FeatureDefinition], config: FeaturesConfig) ->
     return tuple(definition for definition in chosen if not config.names or definition.name in config.names)
 
 
-def _check_registered_name(definitions: Sequence[FeatureDefinition], registered: str) -> None:
-    """Ask for a name that says so where the scan after treatment is needed: such a model is no version of a predictor.
+def _check_registered_name(inputs: Sequence[str], config: ExperimentConfig) -> None:
+    """Ask for a name that says so where a later measure is needed: such a model is no version of a predictor.
 
     The promotion gate refuses it in any case; the name keeps it apart on the shelf.
     """
-    late = not_available_at_baseline([definition.name for definition in definitions])
-    if late and ANALYSIS not in registered.lower():
+    late, registered = late_inputs(inputs, config.cohort.measured), config.tracking.registered_model
+    if late and not is_analysis_name(registered):
+        first, reason = next(iter(late.items()))
         raise ConfigError(
-            f"{listed(late)} cannot be measured before treatment; expected a registered name with the word {ANALYSIS}, "
-            f"got {registered!r}.",
+            f"{listed(list(late))} cannot be measured before treatment ({first}: {reason}); expected a registered name "
+            f"that ends in {ANALYSIS}, got {registered!r}.",
             where="[tracking] registered_model",
-            remedy=f"Name it {registered}-{ANALYSIS}, or leave these features out.",
+            remedy=f"Name it {registered}-{ANALYSIS}, or leave these inputs out.",
         )
 
 

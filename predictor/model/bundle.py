@@ -19,6 +19,7 @@ from predictor.model.learned_features import LearnedDeviations
 from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
+from predictor.model.reading_matter import parse_reading_matter, reading_matter_files, reading_matter_in
 from predictor.model.reference_model import ReferenceModel
 from predictor.model.sealed_folder import read_sealed_folder, write_sealed_folder
 from predictor.model.site_correction import SiteCorrection, UnseenSitePolicy
@@ -95,6 +96,11 @@ class ModelBundle:
     # Takes site effects out of the measured features before any model sees them; None: they stay as measured.
     harmonization: SiteCorrection | None = None
     card: Mapping[str, Any] = field(default_factory=dict)  # JSON-able
+    # What `krp evaluate` needs of the training people (`training.locked_reference`), JSON-able; None: made before that.
+    locked_test: Mapping[str, Any] | None = None
+    card_text: str = ""  # the card in Markdown
+    tripod_ai: tuple[Mapping[str, Any], ...] = ()  # rows of the TRIPOD+AI table, JSON-able
+    tripod_ai_text: str = ""  # the table in Markdown
     versions: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None  # of the folder it was loaded from
 
@@ -196,7 +202,10 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
         If something else stands there, or the card holds what JSON cannot.
     """
     try:
-        files = {DOCUMENT: canonical_json(_document(bundle))}
+        files = {
+            DOCUMENT: canonical_json(_document(bundle)),
+            **reading_matter_files(bundle.card, bundle.card_text, bundle.tripod_ai, bundle.tripod_ai_text),
+        }
     except (TypeError, ValueError) as error:
         raise ModelBundleError("the card or versions hold what JSON cannot: text, finite numbers, lists.") from error
     parts = {part: getattr(bundle, part) for part in _ARRAYS}
@@ -218,7 +227,7 @@ def verify_bundle(folder: Path) -> str:
     BundleDamagedError
         If a file is missing, added, changed, too large or a link.
     """
-    return read_sealed_folder(folder, expected=_file_names(_arrays_in(folder)))[1]
+    return read_sealed_folder(folder, expected=_file_names(folder, _arrays_in(folder)))[1]
 
 
 def load_bundle(folder: Path) -> ModelBundle:
@@ -232,8 +241,8 @@ def load_bundle(folder: Path) -> ModelBundle:
         If another version of this software wrote it, or its parts do not fit together.
     """
     described = _arrays_in(folder)
-    files, digest = read_sealed_folder(folder, expected=_file_names(described))
-    document = _parse_document(files[DOCUMENT])
+    files, digest = read_sealed_folder(folder, expected=_file_names(folder, described))
+    document = _parse_document(files[DOCUMENT]) | parse_reading_matter(files)
     arrays = {
         part: {
             name: array_from_bytes(files[_path(part, name)], dtype=dtype, n_dimensions=n, where=_path(part, name))
@@ -260,8 +269,9 @@ def _arrays_in(folder: Path) -> dict[str, dict[str, tuple[np.dtype[Any], int]]]:
     return _ARRAYS | (_REFERENCE_ARRAYS if has_reference else {}) | (_HARMONIZATION_ARRAYS if has_harmonization else {})
 
 
-def _file_names(described: Mapping[str, Mapping[str, object]]) -> frozenset[str]:
-    return frozenset({DOCUMENT, *(_path(part, name) for part, arrays in described.items() for name in arrays)})
+def _file_names(folder: Path, described: Mapping[str, Mapping[str, object]]) -> frozenset[str]:
+    arrays = (_path(part, name) for part, fields in described.items() for name in fields)
+    return frozenset({DOCUMENT, *reading_matter_in(folder), *arrays})
 
 
 def _input_names(
@@ -307,7 +317,8 @@ def _document(bundle: ModelBundle) -> dict[str, Any]:
         },
         "trained_on": bundle.trained_on,
         "unseen_site_policy": bundle.unseen_site_policy,
-        "card": dict(bundle.card),
+        # Left out where there is none, so that older bundles keep their bytes.
+        **({"locked_test": dict(bundle.locked_test)} if bundle.locked_test else {}),
         "versions": dict(bundle.versions),
     }
 
@@ -408,7 +419,12 @@ def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any
         deviations=deviations,
         # Bundles of this schema were written before harmonisation existed; they have no such entry.
         harmonization=_harmonization_of(document.get("harmonization"), arrays),
+        # Bundles of this schema were written before card and table had files of their own.
         card=dict(document["card"]),
+        locked_test=document.get("locked_test"),
+        card_text=str(document.get("card_text", "")),
+        tripod_ai=tuple(dict(row) for row in document.get("tripod_ai", ())),
+        tripod_ai_text=str(document.get("tripod_ai_text", "")),
         versions=dict(document["versions"]),
         digest=digest,
     )

@@ -143,15 +143,16 @@ REFERENCES: Final[Mapping[str, Reference]] = {
 class Citations:
     """Collects what a text cites, in the order of first mention."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Mapping[str, Reference] = REFERENCES) -> None:
+        self._known = known
         self._keys: list[str] = []
 
     def __call__(self, *keys: str) -> str:
         """Return works as a sentence has them in brackets."""
         self._keys += [key for key in keys if key not in self._keys]
-        return "(" + "; ".join(REFERENCES[key].short for key in keys) + ")"
+        return "(" + "; ".join(self._known[key].short for key in keys) + ")"
 
     @property
     def references(self) -> tuple[Reference, ...]:
         """The works cited so far, by name and year."""
-        return tuple(sorted((REFERENCES[key] for key in self._keys), key=lambda reference: reference.full))
+        return tuple(sorted((self._known[key] for key in self._keys), key=lambda reference: reference.full))

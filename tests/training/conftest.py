@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from predictor.features.feature_vector import FeatureDefinition
+from predictor.model.bundle import ModelBundle
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
 from training.config import (
     CohortConfig,
@@ -21,9 +37,16 @@ from training.config import (
 )
 from training.experiment import ExperimentResult, run_on_table
 from training.feature_table import FeatureTable
+from training.final_model import build_bundle
+from training.judged_models import make_estimators
+from training.registry import RegisteredVersion, register_bundle
+from training.report.model_card import REQUIRED_ENTRIES
+from training.report.tripod_questions import QUESTIONS
+from training.tracking import Store, open_store, start_run
 from training.training_table import TrainingTable
 
 N_PEOPLE, N_FEATURES = 60, 6
+Answering = Callable[[Sequence[str], str, Mapping[str, str]], AbstractContextManager[str]]
 
 
 def make_table(*, effect: float = 14.0, seed: int = 7) -> TrainingTable:
@@ -127,3 +150,270 @@ def small_trial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trial") / "small"
     simulate_dataset(folder, TrialPlan(n_patients=2, n_controls=1, seed=5), n_jobs=1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """Lend the address of a PostgreSQL server on loopback, with an empty database; skips where none is installed."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (no initdb below /usr/lib/postgresql or on the path)")
+    place = Path(tempfile.mkdtemp(prefix="krp-postgresql-"))
+    # Its server refuses to run as root, and the other user must reach the folder.
+    user = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(place, "nobody")
+    port = free_port()
+    options = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={place} -c fsync=off"
+    control = [*user, programs / "pg_ctl", "-D", place / "data", "-s", "-w"]
+    initialise = [
+        *user,
+        programs / "initdb",
+        "-D",
+        place / "data",
+        "-A",
+        "trust",
+        "-U",
+        "krp",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
+    subprocess.run(initialise, check=True, capture_output=True, cwd=place)
+    try:
+        subprocess.run([*control, "-l", place / "log", "-o", options, "start"], check=True, cwd=place)
+        yield f"postgresql://krp@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, cwd=place)
+        shutil.rmtree(place)
+
+
+@pytest.fixture(scope="session")
+def tracking_server(tmp_path_factory: pytest.TempPathFactory, answering: Answering) -> Iterator[str]:
+    """Lend the address of an MLflow tracking server on loopback that keeps database and files to itself."""
+    place = tmp_path_factory.mktemp("tracking-server")
+    database, files = f"sqlite:///{place}/server.db", str(place / "files")
+    command = ["server", "--backend-store-uri", database, "--artifacts-destination", files]
+    with answering(command, "/health", {}) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def answering(tmp_path_factory: pytest.TempPathFactory) -> Answering:
+    """Return what runs a serving command of MLflow on loopback, and gives its address once a path answers."""
+
+    @contextmanager
+    def run(command: Sequence[str], path: str, variables: Mapping[str, str]) -> Iterator[str]:
+        place, port = tmp_path_factory.mktemp("serving"), free_port()
+        whole = [sys.executable, "-m", "mlflow", *command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        known = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_TRACKING")}
+        # MLflow calls uvicorn by name; the environment need not be activated.
+        known["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+        with (
+            (place / "log").open("w") as log,
+            subprocess.Popen(
+                whole, cwd=place, env=known | dict(variables), stdout=log, stderr=log, start_new_session=True
+            ) as server,
+        ):
+            try:
+                wait_for(f"http://127.0.0.1:{port}{path}", server)
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(server.pid, signal.SIGTERM)  # its workers, too
+
+    return run
+
+
+def postgresql_programs() -> Path | None:
+    """Folder of PostgreSQL's programs, the newest ones; None where it is not installed."""
+    installed = [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    found = shutil.which("initdb")
+    newest = max(installed, key=lambda path: int(path.parts[-3]), default=None)
+    return newest.parent if newest else Path(found).resolve().parent if found else None
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+def wait_for(address: str, process: subprocess.Popen[bytes], *, seconds: float = 120) -> None:
+    """Wait until a process of ours answers on an address."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError(f"{address} does not answer; the process ended with {process.poll()}")
+
+
+def _metrics(r2: float, lower: float, upper: float) -> dict[str, Any]:
+    return {
+        "r2": r2, "r2_interval": {"lower": lower, "upper": upper, "level": 0.95},
+        "mae": 8.0, "mae_interval": {"lower": 7.0, "upper": 9.0, "level": 0.95},
+        "rmse": 10.0, "rmse_interval": {"lower": 9.0, "upper": 11.0, "level": 0.95},
+        "pearson_r": 0.5, "pearson_r_interval": {"lower": 0.3, "upper": 0.7, "level": 0.95},
+    }  # fmt: skip
+
+
+def _baseline(name: str, r2: float, lower: float) -> dict[str, Any]:
+    interval = {"lower": lower, "upper": 40.0, "level": 0.95}
+    return {
+        "name": name, "role": "baseline", "n_inputs": 1,
+        "assessment": {"metrics": _metrics(r2, r2 - 0.1, r2 + 0.1)},
+        "gain_of_primary": {"difference": 20.0, "corrected_interval": interval, "bootstrap_interval": interval},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def record_document() -> dict[str, Any]:
+    """Return the document of an experiment record, written by hand: real people, two sites, nothing in [report]."""
+    calibration = {
+        "scale": "outcome", "slope": 0.9, "slope_interval": {"lower": 0.6, "upper": 1.2, "level": 0.95},
+        "in_the_large": 0.1, "in_the_large_interval": {"lower": -2.0, "upper": 2.2, "level": 0.95},
+    }  # fmt: skip
+    primary = {
+        "name": "elastic_net", "role": "primary", "n_inputs": None, "gain_of_primary": None,
+        "assessment": {
+            "metrics": _metrics(0.31, 0.12, 0.47), "calibration": calibration,
+            "responders": {"not_reported": "the outcome has no rule for a response."},
+            "response_calibration": {"not_reported": "the outcome has no rule for a response."},
+        },
+    }  # fmt: skip
+    return {
+        "schema": 1, "research_use_only": True, "name": "ward-study", "is_synthetic": False,
+        "config": {
+            "cohort": {"include": {"group": "patient"}, "exclude_missing_outcome": False},
+            "covariates": {"arm": "arm", "clinical": ["caps5_total_baseline"], "interactions": True},
+            "features": {"families": ["rest_fisher_z"], "names": [], "minimum_reliability": 0.0},
+            "model": {"primary": "elastic_net", "n_alphas": 20},
+            "validation": {"scheme": "repeated_kfold", "inner_folds": 5},
+            "tracking": {"registered_model": "ward-model", "store": "mlruns"},
+            "report": {"authors": [], "funding": "", "notes": ""},
+        },
+        "config_digest": "sha256:" + "c" * 64, "code_version": "0.1.0",
+        "data_flow": [
+            {"stage": "listed in participants.tsv", "n": 90, "detail": "", "kind": "people"},
+            {"stage": "with an outcome", "n": 80, "detail": "improvement", "kind": "people"},
+            {"stage": "in the feature table", "n": 40, "detail": "", "kind": "features"},
+        ],
+        "cohort": {
+            "name": "ward study", "n_participants": 80, "n_left_out": 2,
+            "n_per_arm": {"ketamine": 41, "midazolam": 39}, "n_per_site": {"north": 62, "south": 18},
+            "age": {"mean": 38.2, "sd": 9.1, "min_decade": 20}, "sex": {"female": 45, "male": 35},
+            "outcome": {"mean": 30.0, "sd": 14.0, "quartiles": [20.0, 30.0, 40.0]},
+            "missing": {"rest_fisher_z": 0.012}, "reference": None,
+        },
+        "features": {
+            "n": 40, "families": {"rest_fisher_z": {"n": 40, "unit": "fisher_z"}}, "recipe": {"version": 1},
+            "recipe_hashes": ["sha256:" + "a" * 64], "covariates": [{"name": "arm", "role": "arm", "kind": "category"}],
+            "harmonization": None,
+        },
+        "outcome": {"name": "improvement", "unit": "percent", "better": "higher", "response_rule": "at least 30"},
+        "folds": {"n_folds": [10, 10], "n_groups": None, "digest": "sha256:" + "f" * 64},
+        "validation": "nested 2x10-fold, penalties tuned by inner 5-fold",
+        "models": [primary, _baseline("constant", 0.0, 5.0), _baseline("arm only", 0.28, -2.0)],
+        "permutation": {"p_value": 0.01, "n_permutations": 99, "null_r2": [-0.1, 0.0]},
+        "audit": {"passed": True},
+        "benefit": {
+            "status": "benefit not shown", "reason": "arm x feature p = 0.4", "about": "people like this one",
+            "treated": "ketamine", "control": "midazolam", "n_per_arm": {"ketamine": 41, "midazolam": 39},
+            "unit": "percent", "interaction": {"p": 0.4, "null_hypothesis": "none", "features": []},
+        },
+        "power": {
+            "n_participants": 80, "detectable_r2": 0.08, "detectable_gain": 0.06, "baseline_r2": 0.28,
+            "wanted_power": 0.8, "holds": "for a prediction fixed beforehand",
+        },
+        "coverage": {
+            "promised": 0.9, "realised": 0.88, "interval": {"lower": 0.78, "upper": 0.94, "level": 0.95},
+            "n_people": 80, "is_kept": True, "by_arm": {
+                arm: {"realised": realised, "interval": {"lower": 0.7, "upper": 0.96, "level": 0.95}, "n_people": 40}
+                for arm, realised in (("ketamine", 0.85), ("midazolam", 0.91))
+            },
+        },
+        "calibration_bins": [{"predicted_mean": 21.0, "observed_mean": 19.5, "observed_sd": 9.0, "n": 20}],
+        "subgroups": [
+            {"column": "site", "level": "north", "n": 62, "too_few": False, "r2": 0.3, "mae": 8.1, "bias": 0.2},
+            {"column": "site", "level": "south", "n": 18, "too_few": True, "r2": None, "mae": None, "bias": None},
+        ],
+        "limits": ["Judged by cross-validation within 80 people; not validated in another cohort."],
+        "environment": {"python": "3.11.7"}, "seconds": 12.5,
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def complete_bundle(training_table: TrainingTable, config: ExperimentConfig) -> ModelBundle:
+    """Return a model of the small trial whose card and TRIPOD+AI table are complete, with words in place of facts."""
+    estimator = make_estimators(training_table, config)["elastic_net"]
+    bundle = build_bundle(estimator, training_table, config, card=dict.fromkeys(REQUIRED_ENTRIES, "said"))
+    rows = tuple({"item": one.item, "status": "answered", "source": "run", "answer": "said"} for one in QUESTIONS)
+    return replace(bundle, card_text="the card", tripod_ai=rows, tripod_ai_text="the table")
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store for tests of the shelf; each uses a registered name of its own."""
+    return open_store(tmp_path_factory.mktemp("shelf") / "mlruns")
+
+
+@pytest.fixture
+def put_on_shelf(complete_bundle: ModelBundle) -> Callable[..., RegisteredVersion]:
+    """Return what logs and registers a version as `krp train` does, without training: every check can pass."""
+    return partial(register_version, complete_bundle)
+
+
+def register_version(
+    bundle: ModelBundle, store: Store, name: str, *, source: str = 'name = "small-trial"\n', **changes: Any
+) -> RegisteredVersion:
+    """Log an experiment whose primary is an elastic net, and register the bundle under a name; see `put_on_shelf`."""
+    digest = "sha256:" + hashlib.sha256(source.encode()).hexdigest()
+    with start_run(store, "small-trial", name="small-trial") as run:
+        run.tags({"primary": "elastic_net", "config_digest": digest})
+        run.text(source, "experiment.toml")
+        now = time.time()
+        with start_run(store, "small-trial", name="elastic_net", parent=run) as model:
+            model.tags({"role": "primary"})
+        with start_run(store, "small-trial", name="constant", parent=run) as model:
+            model.tags({"role": "baseline"})
+        tags = {"cohort_digest": "sha256:" + "c" * 64, "config_digest": digest, "code_version": "1"}
+        measured = passing_measurements(now) | changes
+        return register_bundle(replace(bundle, name=name), measured, store=store, run=run, tags=tags)
+
+
+def passing_measurements(logged_at_s: float) -> dict[str, Any]:
+    """What training measured about a model that passes the gate."""
+    names = ("constant", "arm only", "clinical only", "arm + clinical", "motion only", "age/sex only")
+    return {
+        "primary": {
+            "named_in_config": "elastic_net", "model": "elastic_net", "config_logged_at_s": logged_at_s,
+            "fitting_started_at_s": logged_at_s,
+        },
+        "comparisons": {name: {"difference": 5.0, "lower": 0.1, "upper": 8.0} for name in names},
+        "baselines": {"impossible": {"site only": "no column has the role site"}},
+        "permutation": {"p_value": 0.01, "n_permutations": 99},
+        "fold_isolation": {"passed": True, "n_folds": 10, "n_values_compared": 500},
+        "measured": {},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def write_people(tmp_path: Path) -> Callable[..., Path]:
+    """Return what writes a cohort like the small trial as features and participants.tsv, by ready features."""
+
+    def write(*, seed: int = 8, prefix: str = "new-", table: TrainingTable | None = None) -> Path:
+        """Write new people, or a given table's under other names; returns the folder."""
+        people = table or make_table(seed=seed)
+        folder = tmp_path / f"people-{prefix}{seed}"
+        folder.mkdir()
+        index = pd.Index([f"{prefix}{number:02d}" for number in range(len(people.outcome))], name="participant_id")
+        people.features.values.set_axis(index).to_csv(folder / "people.tsv", sep="\t")
+        known = people.inputs[["arm", "caps5_total_baseline", "site", "age"]].set_axis(index)
+        known.assign(improvement=people.outcome).to_csv(folder / "participants.tsv", sep="\t")
+        return folder
+
+    return write

@@ -72,9 +72,10 @@ def test_participants_can_be_chosen_and_are_not_done_twice(
 
 def test_strategy_and_censoring_enter_the_recipe(small_trial: Path, tmp_path: Path) -> None:
     call = ["extract", str(small_trial), str(tmp_path), "participant", "--participant-label", "001", "--jobs", "1"]
-    assert main([*call, "--confound-strategy", "motion6", "--censor-mm", "0", "--quiet"]) == 0
+    assert main([*call, "--confound-strategy", "motion6", "--censor-mm", "0", "--no-deconvolution", "--quiet"]) == 0
     recipe = json.loads((tmp_path / "recipe.json").read_text())
     assert recipe["confound_strategy"] == "motion6"
+    assert recipe["deconvolve_seed"] is False
     assert recipe["censor_framewise_displacement_mm"] is None
     assert main([*call, "--confound-strategy", "magic"]) == 3
 
@@ -92,6 +93,7 @@ def test_region_tables_are_recognised_by_looking(tmp_path: Path, rng: np.random.
         "rest_partial__a__b", "rest_partial__a__c", "rest_partial__b__c",
     ]  # fmt: skip
     assert main([*call, "--circuit", "circuit.toml"]) == 2
+    assert main([*call, "--no-deconvolution"]) == 2
     assert main([*call, "--reader", "bids"]) == 3
 
 

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from predictor.errors import ConfigError
-from training.config import ExperimentConfig, HarmonizationConfig, ModelConfig, ReferenceConfig, read_experiment
+from training.config import (
+    ExperimentConfig,
+    HarmonizationConfig,
+    ModelConfig,
+    ReferenceConfig,
+    ReportConfig,
+    read_experiment,
+)
 
 MINIMAL = """
 name = "trial"
@@ -169,3 +176,16 @@ def test_harmonisation_is_read_and_what_cannot_work_is_named(tmp_path: Path) -> 
         with pytest.raises(ConfigError) as caught:
             read(tmp_path, text)
         assert caught.value.where == where
+
+
+def test_the_report_section_is_read_and_bounded(tmp_path: Path) -> None:
+    config = read(tmp_path, MINIMAL + '[report]\nauthors = ["A. Author"]\nfunding = "none"\n')
+    assert config.report.authors == ("A. Author",)
+    assert config.report.funding == "none"
+    assert config.report.ethics == ""
+    assert read(tmp_path, MINIMAL).report == ReportConfig()
+    with pytest.raises(ConfigError, match="at most 4000 characters") as caught:
+        read(tmp_path, MINIMAL + f'[report]\nnotes = "{"x" * 4001}"\n')
+    assert caught.value.where == "[report] notes"
+    with pytest.raises(ConfigError, match="unknown entries: grants"):
+        read(tmp_path, MINIMAL + '[report]\ngrants = "none"\n')

@@ -1,45 +1,62 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from predictor.model.bundle import ModelBundle
-from training.config import ExperimentConfig
-from training.experiment import make_estimators
-from training.final_model import build_bundle
-from training.promotion_gate import REQUIRED_CARD_ENTRIES, check_gate, not_available_at_baseline
-from training.training_table import TrainingTable
+from training.promotion_gate import REQUIRED_TAGS, check_gate
+from training.stored_evidence import StoredEvidence
 
+BASELINES = ("constant", "arm only", "clinical only", "arm + clinical", "motion only", "site only")
 PASSING: dict[str, Any] = {
     "primary": {
         "named_in_config": "elastic_net", "model": "elastic_net", "config_logged_at_s": 10.0,
         "fitting_started_at_s": 10.5,
     },
-    "comparisons": {
-        "constant": {"difference": 5.0, "lower": 2.0, "upper": 8.0},
-        "arm only": {"difference": 3.0, "lower": 0.1, "upper": 6.0},
-    },
+    "comparisons": {name: {"difference": 5.0, "lower": 0.1, "upper": 8.0} for name in BASELINES},
+    "baselines": {"impossible": {"age/sex only": "no column has the role demographic"}},
     "permutation": {"p_value": 0.01, "n_permutations": 99},
     "fold_isolation": {"passed": True, "n_folds": 10, "n_values_compared": 500},
+    "measured": {},
 }  # fmt: skip
+TAGS = dict.fromkeys(REQUIRED_TAGS, "sha256:d")
+EVIDENCE = StoredEvidence(
+    config_digest="sha256:d",
+    named_primary="elastic_net",
+    tags={"primary": "elastic_net", "config_digest": "sha256:d"},
+    started_at_s=9.5,
+    models_started_at_s={"elastic_net": 20.0, "constant": 20.1},
+    roles={"elastic_net": "primary", "constant": "baseline"},
+)
 
 
-@pytest.fixture(scope="module")
-def bundle(training_table: TrainingTable, config: ExperimentConfig) -> ModelBundle:
-    card = {name: "said" for name in REQUIRED_CARD_ENTRIES}
-    return build_bundle(make_estimators(training_table, config)["elastic_net"], training_table, config, card=card)
+def failed(
+    measured: Mapping[str, Any],
+    bundle: ModelBundle,
+    *,
+    evidence: StoredEvidence = EVIDENCE,
+    tags: Mapping[str, str] = TAGS,
+) -> list[int]:
+    checks = check_gate(measured, bundle, evidence=evidence, tags=tags)
+    return [check.number for check in checks if not check.passed]
 
 
-def failed(measured: dict[str, Any], bundle: ModelBundle) -> list[int]:
-    return [check.number for check in check_gate(measured, bundle) if not check.passed]
+def with_changed(path: tuple[str, ...], value: object) -> dict[str, Any]:
+    measured = copy.deepcopy(PASSING)
+    target = measured
+    for key in path[:-1]:
+        target = target[key]
+    target[path[-1]] = value
+    return measured
 
 
-def test_there_are_six_checks_and_all_can_pass(bundle: ModelBundle) -> None:
-    assert [check.number for check in check_gate(PASSING, bundle)] == [1, 2, 3, 4, 5, 6]
-    assert failed(PASSING, bundle) == []
+def test_there_are_six_checks_and_all_can_pass(complete_bundle: ModelBundle) -> None:
+    checks = check_gate(PASSING, complete_bundle, evidence=EVIDENCE, tags=TAGS)
+    assert [(check.number, check.passed) for check in checks] == [(number, True) for number in range(1, 7)]
 
 
 @pytest.mark.parametrize(
@@ -49,56 +66,98 @@ def test_there_are_six_checks_and_all_can_pass(bundle: ModelBundle) -> None:
         (("primary", "fitting_started_at_s"), 9.0, 1),
         (("primary", "config_logged_at_s"), None, 1),
         (("comparisons", "arm only", "lower"), 0.0, 2),
-        (("comparisons", "constant", "lower"), -0.1, 2),
+        (("comparisons", "constant", "lower"), float("nan"), 2),
+        (("baselines", "impossible"), {}, 2),
+        (("baselines", "left_out"), {"age/sex only": "participants.tsv has age"}, 2),
         (("permutation", "p_value"), 0.05, 3),
         (("permutation", "p_value"), None, 3),
         (("fold_isolation", "passed"), False, 4),
         (("fold_isolation", "passed"), "yes", 4),
+        (("measured",), None, 5),
+        (("measured",), {"gppi_faces": "week2"}, 5),
+        (("measured",), {"caps5_total_baseline": "infusion 3"}, 5),
     ],
 )
 def test_each_measurement_can_fail_its_own_check_alone(
-    bundle: ModelBundle, path: tuple[str, ...], value: object, number: int
+    complete_bundle: ModelBundle, path: tuple[str, ...], value: object, number: int
 ) -> None:
+    assert failed(with_changed(path, value), complete_bundle) == [number]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config_digest": None},
+        {"config_digest": "sha256:another"},
+        {"named_primary": "ridge"},
+        {"tags": {"primary": "ridge", "config_digest": "sha256:d"}},
+        {"tags": {"primary": "elastic_net"}},
+        {"roles": {"elastic_net": "candidate", "ridge": "primary"}},
+        {"started_at_s": 11.0},
+        {"models_started_at_s": {"elastic_net": 9.0}},
+    ],
+)
+def test_what_the_store_says_otherwise_fails_the_first_check_whatever_the_model_claims(
+    complete_bundle: ModelBundle, change: dict[str, Any]
+) -> None:
+    assert failed(PASSING, complete_bundle, evidence=replace(EVIDENCE, **change)) == [1]
+
+
+def test_what_was_not_measured_fails(complete_bundle: ModelBundle) -> None:
+    assert failed({}, complete_bundle) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_leaving_out_any_baseline_that_is_possible_fails_and_names_it(complete_bundle: ModelBundle, name: str) -> None:
     measured = copy.deepcopy(PASSING)
-    target = measured
-    for key in path[:-1]:
-        target = target[key]
-    target[path[-1]] = value
-    assert failed(measured, bundle) == [number]
+    del measured["comparisons"][name]
+    check = check_gate(measured, complete_bundle, evidence=EVIDENCE, tags=TAGS)[1]
+    assert not check.passed
+    assert f"left out: {name} (not compared)" in check.measured
 
 
-def test_what_was_not_measured_fails(bundle: ModelBundle) -> None:
-    assert failed({}, bundle) == [1, 2, 3, 4]
+def test_a_baseline_that_is_not_possible_is_named_with_its_reason(complete_bundle: ModelBundle) -> None:
+    check = check_gate(PASSING, complete_bundle, evidence=EVIDENCE, tags=TAGS)[1]
+    assert "impossible: age/sex only (no column has the role demographic)" in check.measured
 
 
-def test_leaving_out_the_constant_baseline_fails(bundle: ModelBundle) -> None:
-    measured = copy.deepcopy(PASSING)
-    del measured["comparisons"]["constant"]
-    assert failed(measured, bundle) == [2]
+def test_a_model_with_the_name_of_an_analysis_is_never_promoted(complete_bundle: ModelBundle) -> None:
+    assert failed(PASSING, replace(complete_bundle, name="small-model-analysis")) == [5]
 
 
-def test_an_incomplete_card_fails_and_says_what_is_absent(bundle: ModelBundle) -> None:
-    checks = check_gate(PASSING, replace(bundle, card={**bundle.card, "limits": []}))
-    assert not checks[5].passed
-    assert "limits" in checks[5].measured
+def test_an_incomplete_card_table_or_version_fails_and_says_what_is_absent(complete_bundle: ModelBundle) -> None:
+    card = replace(complete_bundle, card={**complete_bundle.card, "limits": []})
+    table = replace(complete_bundle, tripod_ai=complete_bundle.tripod_ai[:-1])
+    for bundle, tags, word in (
+        (card, TAGS, "card: limits"),
+        (table, TAGS, "TRIPOD+AI: item 27"),
+        (replace(complete_bundle, card_text=""), TAGS, "bundle: card_text"),
+        (complete_bundle, TAGS | {"cohort_digest": ""}, "version: cohort_digest"),
+    ):
+        check = check_gate(PASSING, bundle, evidence=EVIDENCE, tags=tags)[5]
+        assert not check.passed
+        assert word in check.measured
 
 
-def test_measures_from_after_baseline_are_recognised_by_their_names() -> None:
-    late = ["caps5_total_followup", "change_rest__a__b", "cadss_infusion_40min", "pcl5_week2", "rest_post__a__b"]
-    early = ["caps5_total_baseline", "rest_fisher_z__amygdala_L__vmPFC", "gppi_faces__posterior_x__y", "site=postdam"]
-    assert not_available_at_baseline(late) == tuple(late)
-    assert not_available_at_baseline(early) == ()
+def test_a_gap_that_only_people_can_fill_does_not_stop_a_model(complete_bundle: ModelBundle) -> None:
+    rows = [dict(row) for row in complete_bundle.tripod_ai]
+    rows[-1] |= {"status": "gap", "source": "people"}
+    assert failed(PASSING, replace(complete_bundle, tripod_ai=tuple(rows))) == []
+    rows[-1] |= {"source": "run"}
+    assert failed(PASSING, replace(complete_bundle, tripod_ai=tuple(rows))) == [6]
 
 
-def test_every_line_carries_its_number(bundle: ModelBundle) -> None:
-    lines = [check.line() for check in check_gate(PASSING, bundle)]
+def test_every_line_carries_its_number(complete_bundle: ModelBundle) -> None:
+    lines = [check.line() for check in check_gate(PASSING, complete_bundle, evidence=EVIDENCE, tags=TAGS)]
     assert "0.5 s before fitting" in lines[0]
-    assert "+0.1 (against arm only)" in lines[1]
+    assert "6 of 6 beaten; smallest lower bound +0.1 (against constant)" in lines[1]
     assert "p = 0.01 (99 permutations)" in lines[2]
     assert "500 fitted values" in lines[3]
 
 
 @pytest.mark.parametrize("column", ["gppi_faces", "gppi_faces__r0__s", "caps5_total_baseline", "site"])
-def test_inputs_declared_as_later_fail_check_five_whatever_they_are_called(bundle: ModelBundle, column: str) -> None:
-    assert failed(PASSING | {"declared_times": {column: "week2"}}, bundle) == [5]
-    assert failed(PASSING | {"declared_times": {column: "baseline"}}, bundle) == []
+def test_inputs_declared_as_later_fail_check_five_whatever_they_are_called(
+    complete_bundle: ModelBundle, column: str
+) -> None:
+    assert failed(PASSING | {"measured": {column: "week2"}}, complete_bundle) == [5]
+    assert failed(PASSING | {"measured": {column: "baseline"}}, complete_bundle) == []

@@ -1,119 +1,116 @@
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 import mlflow
 import numpy as np
 import pytest
 
-from predictor.errors import BundleDamagedError, ModelUnavailableError, PromotionRefusedError
-from predictor.model.bundle import ModelBundle, load_bundle
-from training.experiment import ExperimentResult
-from training.registry import BUNDLE_IN_MODEL, CANDIDATE, CHAMPION, Promotion, decide, examine, register_bundle
-from training.tracking import Store, open_store, start_run
+from predictor.errors import BundleDamagedError, ModelUnavailableError, RegisteredNameError, VersionUnverifiedError
+from predictor.model.bundle import ModelBundle
+from predictor.model.linear_model import LinearResponseModel
+from training.registry import (
+    CANDIDATE,
+    REGISTERING,
+    STATUS,
+    VERIFIED,
+    RegisteredVersion,
+    champion_of,
+    check_shelf,
+    fetch_verified,
+    register_bundle,
+    resolve,
+)
+from training.tracking import Store, find_runs, start_run
 from training.training_table import TrainingTable
 
-
-@pytest.fixture
-def store(result: ExperimentResult, store_folder: Path) -> Store:
-    opened = open_store(store_folder)
-    if champion(opened):  # of another test
-        opened.client.delete_registered_model_alias("small-model", CHAMPION)
-    return opened
+PutOnShelf = Callable[..., RegisteredVersion]
 
 
-@pytest.fixture
-def bundle(store: Store) -> ModelBundle:
-    return load_bundle(stored_model(store) / BUNDLE_IN_MODEL)
-
-
-def stored_model(store: Store) -> Path:
-    """Folder in which the registry keeps version 1."""
-    uri = store.client.get_model_version_download_uri("small-model", "1")
-    return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-
-
-def aliases(store: Store) -> dict[str, str]:
-    found = store.client.get_registered_model("small-model").aliases
+def aliases(store: Store, name: str) -> dict[str, str]:
+    found = store.client.get_registered_model(name).aliases
     return {alias: str(version) for alias, version in found.items()}
 
 
-def champion(store: Store) -> str | None:
-    return aliases(store).get(CHAMPION)
+def test_registering_names_a_candidate_and_no_champion(shelf: Store, put_on_shelf: PutOnShelf) -> None:
+    registered = put_on_shelf(shelf, "named")
+    assert aliases(shelf, "named") == {CANDIDATE: "1"}
+    assert champion_of("named", store=shelf) is None
+    tags = shelf.client.get_model_version("named", "1").tags
+    assert tags["bundle_digest"] == registered.bundle_digest
+    assert (tags[STATUS], tags["outcome"]) == (VERIFIED, "improvement")
+    assert {"cohort_digest", "config_digest", "code_version", "gate_digest"} <= set(tags)
+    assert shelf.client.get_registered_model("named").tags["outcome"] == "improvement"
 
 
-def test_training_names_a_candidate_and_no_champion(store: Store, result: ExperimentResult) -> None:
-    assert aliases(store) == {CANDIDATE: "1"}
-    tags = store.client.get_model_version("small-model", "1").tags
-    assert tags["bundle_digest"] == result.registered.bundle_digest
-    assert {"outcome", "cohort_digest", "config_digest", "code_version", "gate_digest"} <= set(tags)
+def test_the_model_is_logged_in_the_experiment_and_its_run_goes_on(shelf: Store, complete_bundle: ModelBundle) -> None:
+    bundle = replace(complete_bundle, name="goes-on")
+    with start_run(shelf, "small-trial", name="going on") as run:
+        register_bundle(bundle, {}, store=shelf, run=run, tags={})
+        assert shelf.client.get_run(run.run_id).info.status == "RUNNING"
+    source = shelf.client.get_model_version("goes-on", "1").source
+    model = shelf.client.get_logged_model(source.rpartition("/")[2])
+    assert (model.experiment_id, model.source_run_id) == (run.experiment_id, run.run_id)
 
 
 def test_mlflow_can_load_and_ask_the_registered_model(
-    store: Store, training_table: TrainingTable, bundle: ModelBundle
+    shelf: Store, put_on_shelf: PutOnShelf, training_table: TrainingTable, complete_bundle: ModelBundle
 ) -> None:
-    model = mlflow.pyfunc.load_model(f"models:/small-model@{CANDIDATE}")
+    put_on_shelf(shelf, "asked")
+    model = mlflow.pyfunc.load_model(f"models:/asked@{CANDIDATE}")
     people = training_table.model_inputs.drop(columns="arm").head(4)
-    expected = model.predict(people)
-    assert list(expected.columns) == ["ketamine", "midazolam"]
     site = (people["site"] == "a").to_numpy(dtype=float)
-    raw = np.column_stack([people[list(bundle.feature_names)], people["caps5_total_baseline"], site])
-    assert expected.to_numpy() == pytest.approx(bundle.model.predict(raw), abs=1e-9)
+    names = list(complete_bundle.feature_names)
+    raw = np.column_stack([people[names], people["caps5_total_baseline"], site])
+    assert model.predict(people).to_numpy() == pytest.approx(complete_bundle.model.predict(raw), abs=1e-9)
 
 
-def test_a_model_that_passes_becomes_champion(store: Store) -> None:
-    promotion = examine(f"small-model/{CANDIDATE}", store=store)
-    assert [check.passed for check in promotion.checks] == [True] * 6
-    decide(promotion, store=store)
-    assert champion(store) == "1"
-    entry = json.loads((store.folder / "promotions.jsonl").read_text().splitlines()[-1])
-    assert (entry["decision"], entry["version"], len(entry["checks"])) == ("passed", "1", 6)
+def test_one_name_stands_for_one_outcome(shelf: Store, put_on_shelf: PutOnShelf, complete_bundle: ModelBundle) -> None:
+    put_on_shelf(shelf, "one-outcome")
+    other = replace(complete_bundle, name="one-outcome", outcome=replace(complete_bundle.outcome, name="pain"))
+    n_models = len(shelf.client.search_logged_models(experiment_ids=experiments(shelf)))
+    with (
+        start_run(shelf, "small-trial", name="other") as run,
+        pytest.raises(RegisteredNameError, match="holds models of improvement"),
+    ):
+        register_bundle(other, {}, store=shelf, run=run, tags={})
+    assert len(shelf.client.search_logged_models(experiment_ids=experiments(shelf))) == n_models
+    check_shelf("one-outcome", "improvement", store=shelf)
+    check_shelf("a name that is free", "pain", store=shelf)
+    with pytest.raises(RegisteredNameError):
+        check_shelf("one-outcome", "pain", store=shelf)
 
 
-def test_a_model_that_fails_is_refused_with_reasons_and_the_champion_stays(store: Store) -> None:
-    passed = examine("small-model/1", store=store)
-    decide(passed, store=store)
-    checks = (replace(passed.checks[0], passed=False, measured="no record"), *passed.checks[1:])
-    with pytest.raises(PromotionRefusedError, match=r"failed 1 of 6 checks.*no record"):
-        decide(Promotion("small-model", "1", checks, passed.bundle_digest), store=store)
-    entry = json.loads((store.folder / "promotions.jsonl").read_text().splitlines()[-1])
-    assert entry["decision"] == "refused"
-    assert "no record" in store.client.get_model_version("small-model", "1").tags["gate_reasons"]
-    assert champion(store) == "1"
+def test_a_name_without_a_mark_stands_for_the_outcome_of_its_versions(shelf: Store, put_on_shelf: PutOnShelf) -> None:
+    put_on_shelf(shelf, "older")
+    shelf.client.delete_registered_model_tag("older", "outcome")
+    with pytest.raises(RegisteredNameError):
+        check_shelf("older", "pain", store=shelf)
 
 
-def test_a_changed_bundle_cannot_be_promoted(store: Store) -> None:
-    document = stored_model(store) / BUNDLE_IN_MODEL / "bundle.json"
-    sound = document.read_bytes()
-    document.write_bytes(sound.replace(b'"trained_on":60', b'"trained_on":61'))
-    try:
-        with pytest.raises(BundleDamagedError):
-            examine("small-model/1", store=store)
-    finally:
-        document.write_bytes(sound)
-    assert champion(store) is None
-
-
-def test_a_rewritten_record_of_the_measurements_cannot_be_promoted(store: Store, result: ExperimentResult) -> None:
-    folder = urlparse(store.client.get_run(result.run_id).info.artifact_uri).path
-    record = Path(folder) / "gate.json"
-    sound = record.read_bytes()
-    record.write_bytes(sound.replace(b'"passed":true', b'"passed":null'))
-    try:
-        with pytest.raises(BundleDamagedError, match="was changed"):
-            examine("small-model/1", store=store)
-    finally:
-        record.write_bytes(sound)
-
-
-def test_when_the_stored_copy_is_damaged_the_candidate_alias_does_not_move(
-    store: Store, bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+def test_an_analysis_is_registered_under_a_name_that_says_so(
+    shelf: Store, put_on_shelf: PutOnShelf, complete_bundle: ModelBundle
 ) -> None:
+    with pytest.raises(RegisteredNameError, match=r"6 inputs .*measured at week2") as caught:
+        put_on_shelf(shelf, "late", measured={"gppi_faces": "week2"})
+    assert "late-analysis" in caught.value.remedy
+    changes = with_inputs_renamed(complete_bundle, "change_")
+    with (
+        start_run(shelf, "small-trial", name="changes") as run,
+        pytest.raises(RegisteredNameError, match="by its name"),
+    ):
+        register_bundle(replace(changes, name="late"), {}, store=shelf, run=run, tags={})
+    assert put_on_shelf(shelf, "late-analysis", measured={"gppi_faces": "week2"}).name == "late-analysis"
+
+
+def test_when_the_stored_copy_is_damaged_the_candidate_stays_and_the_version_is_no_good(
+    shelf: Store, put_on_shelf: PutOnShelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_on_shelf(shelf, "damaged-copy")
     whole_copy = shutil.copytree
 
     def copy_and_lose_a_file(*arguments: Any, **options: Any) -> Any:
@@ -123,12 +120,31 @@ def test_when_the_stored_copy_is_damaged_the_candidate_alias_does_not_move(
         return copied
 
     monkeypatch.setattr(shutil, "copytree", copy_and_lose_a_file)
-    with start_run(store, "small-trial", name="killed") as run, pytest.raises(BundleDamagedError):
-        register_bundle(replace(bundle, card={}), {}, store=store, run=run, tags={})
-    assert aliases(store)[CANDIDATE] == "1"
+    with pytest.raises(BundleDamagedError):
+        put_on_shelf(shelf, "damaged-copy")
+    assert aliases(shelf, "damaged-copy")[CANDIDATE] == "1"
+    assert shelf.client.get_model_version("damaged-copy", "2").tags[STATUS] == REGISTERING
+    with pytest.raises(VersionUnverifiedError):
+        fetch_verified("damaged-copy", "2", store=shelf)
+    assert find_runs(shelf, experiments=["small-trial"], status="FAILED")
 
 
-@pytest.mark.parametrize("reference", ["small-model/99", "nothing/1", "small-model", "small-model/best", "/1", ""])
-def test_a_version_that_does_not_exist_is_named(store: Store, reference: str) -> None:
-    with pytest.raises(ModelUnavailableError):
-        examine(reference, store=store)
+def test_references_are_resolved_by_number_and_alias(shelf: Store, put_on_shelf: PutOnShelf) -> None:
+    put_on_shelf(shelf, "resolved")
+    assert resolve("resolved/1", store=shelf) == resolve("resolved/candidate", store=shelf) == ("resolved", "1")
+    for reference in ("resolved/2", "resolved/champion", "resolved", "/1"):
+        with pytest.raises(ModelUnavailableError):
+            resolve(reference, store=shelf)
+
+
+def experiments(store: Store) -> list[str]:
+    return [one.experiment_id for one in store.client.search_experiments()]
+
+
+def with_inputs_renamed(bundle: ModelBundle, prefix: str) -> ModelBundle:
+    """Return the bundle as if its features were measured otherwise."""
+    definitions = tuple(replace(one, name=prefix + one.name) for one in bundle.definitions)
+    n_features, model = len(definitions), bundle.model
+    names = (*(one.name for one in definitions), *model.input_names[n_features:])
+    renamed: LinearResponseModel = replace(model, input_names=names)
+    return replace(bundle, definitions=definitions, model=renamed)

@@ -1,15 +1,28 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from predictor.errors import ModelUnavailableError, UsageError
+from predictor.errors import ModelUnavailableError, RunDeletedError, StoreReadOnlyError, UsageError
 from training.experiment import ExperimentResult
+from training.run_process import RunProcess
+from training.tracking import RunLog, find_runs, open_store, read_document, start_run
+
+# Opens a run with a run below it, says so, and then works for ever.
+WRITER = """
+import sys, time
 from training.tracking import open_store, start_run
+store = open_store(sys.argv[1])
+with start_run(store, "stopped", name="parent") as log, start_run(store, "stopped", name="child", parent=log):
+    print(log.run_id, flush=True)
+    while True:
+        time.sleep(0.05)
+"""
 
 
 def test_nothing_is_sent_anywhere() -> None:
@@ -45,6 +58,13 @@ def test_database_and_artifacts_stand_in_the_stores_folder(result: ExperimentRes
     assert list((store_folder / "artifacts" / "small-trial").iterdir())
 
 
+def test_a_store_is_the_same_by_folder_and_by_address(result: ExperimentResult, store_folder: Path) -> None:
+    by_folder = find_runs(open_store(store_folder), experiments=["small-trial"])
+    by_address = find_runs(open_store(f"sqlite:///{store_folder}/mlflow.db"), experiments=["small-trial"])
+    assert by_folder
+    assert by_address == by_folder
+
+
 def test_a_run_that_an_error_ends_is_marked_as_failed(result: ExperimentResult, store_folder: Path) -> None:
     store = open_store(store_folder)
     with pytest.raises(ZeroDivisionError), start_run(store, "small-trial", name="broken") as log:
@@ -52,11 +72,99 @@ def test_a_run_that_an_error_ends_is_marked_as_failed(result: ExperimentResult, 
     assert store.client.get_run(log.run_id).info.status == "FAILED"
 
 
+def test_ctrl_c_closes_a_run_and_the_runs_above_it_as_killed(result: ExperimentResult, store_folder: Path) -> None:
+    store = open_store(store_folder)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        start_run(store, "small-trial", name="stopped") as above,
+        start_run(store, "small-trial", name="stopped", parent=above) as below,
+    ):
+        raise KeyboardInterrupt
+    assert [store.client.get_run(one.run_id).info.status for one in (above, below)] == ["KILLED", "KILLED"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("number", "statuses", "exit_code"),
+    [(signal.SIGTERM, {"KILLED"}, 128 + signal.SIGTERM), (signal.SIGKILL, {"RUNNING"}, -signal.SIGKILL)],
+)
+def test_a_stopped_program_closes_its_runs_and_a_killed_one_can_be_told_from_one_at_work(
+    result: ExperimentResult, store_folder: Path, number: signal.Signals, statuses: set[str], exit_code: int
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(store_folder)], stdout=subprocess.PIPE, text=True) as one:
+        assert one.stdout is not None
+        run_id = one.stdout.readline().strip()
+        store = open_store(store_folder)
+        writer = RunProcess.of_text(store.client.get_run(run_id).data.tags["process"])
+        assert writer is not None
+        assert writer.is_alive() is True
+        one.send_signal(number)
+    runs = [run for run in find_runs(store, experiments=["stopped"], status="") if run_id in (run.run_id, run.parent)]
+    assert one.returncode == exit_code
+    assert len(runs) == 2
+    assert {run.status for run in runs} == statuses
+    assert writer.is_alive() is False
+
+
 def test_long_settings_are_cut_and_missing_numbers_left_out(result: ExperimentResult, store_folder: Path) -> None:
     store = open_store(store_folder)
     with start_run(store, "small-trial", name="edge cases") as log:
-        log.params({"long": "x" * 10_000})
+        log.params({"long": "x" * 10_000} | {f"p{number}": number for number in range(150)})
         log.metrics({"known": 1.5, "unknown": None})
     data = store.client.get_run(log.run_id).data
     assert len(data.params["long"]) == 500
+    assert len(data.params) == 151
     assert data.metrics == {"known": 1.5}
+
+
+def test_files_are_logged_by_name_and_by_folder(result: ExperimentResult, store_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "two.json").write_text('{"two": 2}')
+    store = open_store(store_folder)
+    with start_run(store, "small-trial", name="files", kind="trying") as log:
+        log.files({"figures/one.svg": "<svg/>", "three.json": b'{"three": 3}'})
+        log.files(tmp_path, "copied")
+    assert read_document(store, log.run_id, "three.json") == {"three": 3}
+    assert read_document(store, log.run_id, "copied/inner/two.json") == {"two": 2}
+    assert store.client.get_run(log.run_id).data.tags["kind"] == "trying"
+
+
+def test_a_run_that_is_deleted_under_way_is_a_named_error(result: ExperimentResult, store_folder: Path) -> None:
+    store = open_store(store_folder)
+    with pytest.raises(RunDeletedError), start_run(store, "small-trial", name="deleted") as log:
+        log_after_deletion(log)
+    with pytest.raises(RunDeletedError, match="while it was written"), start_run(store, "small-trial", name="d") as log:
+        store.client.delete_run(log.run_id)
+
+
+def test_a_database_that_cannot_be_written_is_a_named_error(
+    result: ExperimentResult, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OperationalError("INSERT", {}, Exception("attempt to write a readonly database"))
+
+    store = open_store(store_folder)
+    monkeypatch.setattr(store.client, "create_run", refuse)
+    with pytest.raises(StoreReadOnlyError) as caught, start_run(store, "small-trial", name="refused"):
+        pass
+    assert caught.value.code == "store-read-only"
+    assert "INSERT" not in str(caught.value)
+
+
+def test_a_bug_inside_a_run_stays_the_bug_even_when_the_store_is_gone(
+    result: ExperimentResult, store_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ConnectionError
+
+    store = open_store(store_folder)
+    monkeypatch.setattr(store.client, "set_terminated", refuse)
+    with pytest.raises(ZeroDivisionError), start_run(store, "small-trial", name="broken"):
+        raise ZeroDivisionError
+
+
+def log_after_deletion(log: RunLog) -> None:
+    log.client.delete_run(log.run_id)
+    log.metrics({"r2": 0.5})

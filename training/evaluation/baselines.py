@@ -6,7 +6,7 @@ by knowing the arm *and* the site, when both matter and no other baseline knows 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,17 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
-from predictor.model.outcome_definition import Covariate
+from predictor.model.outcome_definition import Covariate, CovariateRole
 from predictor.model.response_design import ResponseDesign
+
+REQUIRED_BASELINES = (
+    "constant", "arm only", "clinical only", "arm + clinical", "covariates only", "motion only", "site only",
+    "age/sex only",
+)  # fmt: skip
+_NEEDS: Mapping[str, tuple[CovariateRole, ...]] = {
+    "arm only": ("arm",), "clinical only": ("clinical",), "arm + clinical": ("arm", "clinical"),
+    "covariates only": ("site",), "site only": ("site",), "age/sex only": ("demographic",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,22 @@ def _with_site(by_role: dict[str, tuple[Covariate, ...]]) -> tuple[Covariate, ..
     """All that models are told besides features; nothing where that is no more than the site, or has no site."""
     others = by_role["arm"] + by_role["clinical"]
     return others + by_role["site"] if others and by_role["site"] else ()
+
+
+def impossible_baselines(
+    inputs: pd.DataFrame, *, covariates: Sequence[Covariate], motion_columns: Sequence[str]
+) -> dict[str, str]:
+    """Return the required baselines that these people do not allow, with the reason; parameters as above."""
+    made = {one.name for one in make_baselines(inputs, covariates=covariates, motion_columns=motion_columns)}
+    reasons = {}
+    for name in REQUIRED_BASELINES:
+        if name in made:
+            continue
+        roles: list[str] = [role for role in _NEEDS.get(name, ()) if all(c.role != role for c in covariates)]
+        if name == "motion only" and not motion_columns:
+            roles = ["motion"]
+        reasons[name] = f"no column has the role {roles[0]}" if roles else "the same for everyone"
+    return reasons
 
 
 def _of_covariates(name: str, covariates: tuple[Covariate, ...]) -> Baseline:

@@ -10,6 +10,9 @@ from training.evaluation.permutation import PermutationTest
 from training.experiment import ExperimentResult
 from training.model_names import CLASSIFIERS
 from training.model_result import ModelResult
+from training.report.short_numbers import short
+
+__all__ = ["result_lines", "short"]
 
 
 def result_lines(result: ExperimentResult) -> Iterator[str]:
@@ -52,12 +55,6 @@ def _worth(model: ModelResult) -> str:
 
 def _with_interval(label: str, value: float, interval: Interval) -> str:
     return f"{label} {short(value)} [{short(interval.lower)}, {short(interval.upper)}]"
-
-
-def short(value: float) -> str:
-    """Two decimals without the leading zero: .46, -.01, 1.00."""
-    text = f"{value:.2f}".replace("-0.00", "0.00")
-    return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
 
 
 def _remark(model: ModelResult, result: ExperimentResult) -> str:

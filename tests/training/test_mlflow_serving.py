@@ -1,0 +1,70 @@
+"""`mlflow models serve` and `mlflow.pyfunc.load_model` give the numbers of the bundle."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+
+from predictor.model.mlflow_loader import EXAMPLE_IS, BundleModel, input_example
+from training.experiment import ExperimentResult
+from training.tracking import open_store
+from training.training_table import TrainingTable
+
+MODEL = "models:/small-model@candidate"
+
+
+def test_mlflow_loads_the_candidate_and_it_answers_as_the_bundle_does(
+    result: ExperimentResult, store_folder: Path, training_table: TrainingTable
+) -> None:
+    assert result.bundle is not None
+    open_store(store_folder)
+    people = training_table.model_inputs.drop(columns="arm")
+    loaded = mlflow.pyfunc.load_model(MODEL)
+    assert np.array_equal(loaded.predict(people), BundleModel(result.bundle).predict(people))
+    assert loaded.metadata.metadata["input_example"] == EXAMPLE_IS
+    assert list(loaded.metadata.signature.outputs.input_names()) == ["ketamine", "midazolam"]
+
+
+def test_mlflow_serves_the_candidate_and_it_answers_as_the_bundle_does(
+    result: ExperimentResult, store_folder: Path, training_table: TrainingTable, answering: Any
+) -> None:
+    assert result.bundle is not None
+    people = training_table.model_inputs.drop(columns="arm").head(3)
+    asked = people.astype(object).where(people.notna(), None)
+    asked.iloc[0, 0] = None  # a missing value
+    asked.iloc[1, asked.columns.get_loc("site")] = None
+    expected = BundleModel(result.bundle).predict(asked)
+    typical = input_example(result.bundle)
+    command = ["models", "serve", "--env-manager", "local", "--model-uri", MODEL]
+    with answering(command, "/ping", {"MLFLOW_TRACKING_URI": open_store(store_folder).uri}) as address:
+        answered = post(address, {"dataframe_split": asked.to_dict(orient="split", index=False)})
+        of_example = post(address, {"dataframe_split": typical.to_dict(orient="split", index=False)})
+    assert answered["predictions"] == expected.to_dict(orient="records")
+    assert of_example["predictions"] == BundleModel(result.bundle).predict(typical).to_dict(orient="records")
+
+
+def post(address: str, document: dict[str, object]) -> dict[str, object]:
+    request = urllib.request.Request(
+        f"{address}/invocations", json.dumps(document).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        return dict(json.load(reply))
+
+
+def test_the_example_is_the_training_mean_and_the_most_frequent_level_and_nobodys_row(
+    result: ExperimentResult, training_table: TrainingTable
+) -> None:
+    assert result.bundle is not None
+    (row,) = input_example(result.bundle).to_dict(orient="records")
+    inputs = training_table.model_inputs
+    assert row["site"] == inputs["site"].mode()[0]
+    numbers = [name for name in row if name != "site"]
+    assert [row[name] for name in numbers] == pytest.approx(inputs[numbers].mean().tolist())
+    assert "arm" not in row
+    assert not (inputs[numbers].to_numpy(dtype=float) == np.array([row[name] for name in numbers], dtype=float)).any()
