@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from training.baseline_inputs import not_available_at_baseline
+from training.cohort.baseline_inputs import not_available_at_baseline
 from training.config import ExperimentConfig
-from training.estimators import model_outcome
 from training.evaluation.batch_independence import BatchIndependence, check_batch_independence
 from training.evaluation.duplicates import across_folds, find_same_people
 from training.evaluation.fold_isolation import FitSteps, FoldIsolation, StepState, fitted_steps, prove_fold_isolation
@@ -37,6 +36,7 @@ from training.evaluation.preparation_traces import (
 from training.evaluation.splits import train_and_test
 from training.experiment_folds import make_partitions
 from training.judged_models import make_estimators
+from training.models.estimators import model_outcome
 from training.training_table import TrainingTable, read_training_table
 
 FEATURES_FILE, PARTICIPANTS_FILE = "features.tsv", "participants.tsv"

@@ -19,11 +19,11 @@ from predictor.model.learned_features import DEFAULT_THRESHOLD
 from predictor.model.outcome_definition import MAX_ABS_VALUE
 from predictor.model.site_correction import UnseenSitePolicy
 from training.evaluation.splits import Scheme
-from training.model_names import LINEAR_MODELS, MODELS, REGRESSORS
-from training.multiverse_config import MultiverseConfig
+from training.log_book.store_address import KNOWN as KNOWN_STORES
+from training.log_book.store_address import store_address, without_credentials
+from training.models.model_names import LINEAR_MODELS, MODELS, REGRESSORS
+from training.multiverse.multiverse_config import MultiverseConfig
 from training.report_config import ReportConfig
-from training.store_address import KNOWN as KNOWN_STORES
-from training.store_address import store_address, without_credentials
 
 Section = TypeVar("Section")
 InnerFolds = int | Literal["leave_one_out"]

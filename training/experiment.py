@@ -24,14 +24,6 @@ from training.evaluation.power import PowerStatement
 from training.evaluation.split_manifest import SplitManifest
 from training.evaluation.treatment_effect import BenefitAnalysis, analyse_benefit
 from training.experiment_folds import make_manifest, make_partitions
-from training.experiment_log import (
-    gate_measurements,
-    log_experiment,
-    log_findings,
-    log_model,
-    log_record,
-    version_tags,
-)
 from training.final_model import build_bundle, bundle_partition
 from training.judged_models import (
     chance_level,
@@ -41,13 +33,21 @@ from training.judged_models import (
     power_beside_baselines,
     try_intervals,
 )
+from training.log_book.experiment_log import (
+    gate_measurements,
+    log_experiment,
+    log_findings,
+    log_model,
+    log_record,
+    version_tags,
+)
+from training.log_book.tracking import open_store, start_run
 from training.model_result import ModelResult
-from training.registry import RegisteredVersion, check_shelf, register_bundle
 from training.report.experiment_record import ExperimentRecord, record_experiment
 from training.report.model_card import with_reading_matter
-from training.tracking import open_store, start_run
+from training.shelf.registry import RegisteredVersion, check_shelf, register_bundle
+from training.shelf.version_history import previous_versions
 from training.training_table import TrainingTable, read_training_table
-from training.version_history import previous_versions
 
 __all__ = ["ExperimentResult", "make_estimators", "make_partitions", "run_experiment", "run_on_table"]
 

@@ -15,7 +15,7 @@ from training.config import ExperimentConfig
 from training.evaluation.permutation import Exchange
 from training.evaluation.split_manifest import SplitManifest, check_training_sets
 from training.evaluation.splits import Partition, PartitionMaker, train_and_test
-from training.in_fold_steps import inner_partition
+from training.models.in_fold_steps import inner_partition
 from training.training_table import TrainingTable
 
 

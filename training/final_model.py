@@ -21,11 +21,11 @@ from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.response_design import arm_names, linear_model_of
 from predictor.model.training_range import describe_training
 from training.config import ExperimentConfig
-from training.estimators import TunedElasticNet, TunedRegressor
 from training.evaluation.nested_cv import fit_fold
 from training.evaluation.resampling import UnitResampler
 from training.evaluation.splits import Partition, stratified_folds, train_and_test
-from training.locked_reference import locked_document
+from training.locked.locked_reference import locked_document
+from training.models.estimators import TunedElasticNet, TunedRegressor
 from training.training_table import MOTION_FEATURE, TrainingTable
 
 RECORDED_PACKAGES = ("ketamine-response-predictor", "numpy", "scipy", "pandas", "scikit-learn", "nilearn")

@@ -15,7 +15,6 @@ from predictor import console
 from predictor.errors import TrainingError
 from predictor.model.outcome_definition import OutcomeDefinition
 from training.config import ExperimentConfig
-from training.estimators import make_estimator, model_outcome
 from training.evaluation.assessment import evaluate
 from training.evaluation.baselines import make_baselines
 from training.evaluation.conformal import RealisedCoverage, realised_coverage
@@ -34,10 +33,11 @@ from training.evaluation.split_manifest import SplitManifest, check_training_set
 from training.evaluation.splits import Partition, PartitionMaker, codes
 from training.experiment_folds import partition_maker
 from training.final_model import bundle_partition
-from training.model_names import CLASSIFIERS
 from training.model_result import ModelResult, Role
+from training.models.estimators import make_estimator, model_outcome
+from training.models.model_names import CLASSIFIERS
+from training.models.tuned_elastic_net import CompiledProblem, TunedElasticNet
 from training.training_table import TrainingTable
-from training.tuned_elastic_net import CompiledProblem, TunedElasticNet
 
 Floats = NDArray[np.float64]
 

@@ -23,14 +23,14 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.model.harmonization import SiteHarmonization
 from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, CovariateRole, OutcomeDefinition
 from predictor.model.reliability import standard_error_column
-from training.baseline_inputs import ANALYSIS, is_analysis_name, late_inputs
+from training.cohort.baseline_inputs import ANALYSIS, is_analysis_name, late_inputs
 from training.cohort.outcome import OUTCOMES, SMALLEST_SPREAD, outcome_values
 from training.cohort.participants import PARTICIPANT_ID, listed, read_participants
+from training.cohort.reference_cohort import ReferenceCohort, level_text, matching, read_reference_cohort
 from training.config import CovariatesConfig, ExperimentConfig, FeaturesConfig
 from training.evaluation.splits import GROUP_COLUMN
-from training.feature_table import FeatureTable, read_feature_table
-from training.reference_cohort import ReferenceCohort, level_text, matching, read_reference_cohort
-from training.site_harmonization import asked_for, make_harmonization
+from training.extraction.feature_table import FeatureTable, read_feature_table
+from training.models.site_harmonization import asked_for, make_harmonization
 
 CONTROL_GROUP = "control"
 MOTION_FEATURE = "quality_mean_framewise_displacement_mm"
@@ -264,7 +264,8 @@ def _check_registered_name(inputs: Sequence[str], config: ExperimentConfig) -> N
             f"{listed(list(late))} cannot be measured before treatment ({first}: {reason}); expected a registered name "
             f"that ends in {ANALYSIS}, got {registered!r}.",
             where="[tracking] registered_model",
-            remedy=f"Name it {registered}-{ANALYSIS}, or leave these inputs out.",
+            remedy=f"Name it {registered}-{ANALYSIS}, or leave these inputs out. A column that only sounds late is "
+            'declared: [cohort] measured = { column = "baseline" }.',
         )
 
 

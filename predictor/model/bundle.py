@@ -96,7 +96,7 @@ class ModelBundle:
     # Takes site effects out of the measured features before any model sees them; None: they stay as measured.
     harmonization: SiteCorrection | None = None
     card: Mapping[str, Any] = field(default_factory=dict)  # JSON-able
-    # What `krp evaluate` needs of the training people (`training.locked_reference`), JSON-able; None: made before that.
+    # What `krp evaluate` needs of the training people, JSON-able; None: the bundle was made before that.
     locked_test: Mapping[str, Any] | None = None
     card_text: str = ""  # the card in Markdown
     tripod_ai: tuple[Mapping[str, Any], ...] = ()  # rows of the TRIPOD+AI table, JSON-able

@@ -23,7 +23,7 @@ from predictor.scan.session import read_visit
 from predictor.scan.task_description import load_task_description
 from predictor.scan.tree_check import TreeCheck, check_tree
 from predictor.scan.visit_files import find_visits
-from training.check_commands import check_lines
+from training.commands.check_commands import check_lines
 
 N_VOLUMES = 130
 MNI = "space-MNI152NLin2009cAsym"

@@ -25,7 +25,7 @@ from training.config import ExperimentConfig, read_experiment
 from training.evaluation.baselines import REQUIRED_BASELINES
 from training.experiment_folds import make_manifest
 from training.judged_models import chance_level, judge_all, make_estimators
-from training.promotion_gate import SIGNIFICANCE
+from training.shelf.promotion_gate import SIGNIFICANCE
 from training.simulation.measured_tables import simulate_tables, write_tables
 from training.simulation.trial import Effect, TrialPlan
 from training.training_table import read_training_table

@@ -15,10 +15,10 @@ import pytest
 from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.outcome_definition import Covariate
 from training.config import ModelConfig, ValidationConfig
-from training.estimators import make_estimator
 from training.evaluation.conformal import cv_plus_intervals, realised_coverage
 from training.evaluation.nested_cv import fit_fold
 from training.evaluation.splits import PartitionMaker, stratified_folds, train_and_test
+from training.models.estimators import make_estimator
 
 N_COHORTS = int(os.environ.get("KRP_COHORTS", "60"))
 N_NEW, N_FEATURES, N_FOLDS, LEVEL = 200, 12, 10, 0.9

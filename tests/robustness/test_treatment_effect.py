@@ -20,11 +20,11 @@ from predictor.circuit.circuit import load_circuit
 from predictor.features.feature_vector import FeatureDefinition
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
 from training.config import ModelConfig, ValidationConfig
-from training.estimators import make_estimator
 from training.evaluation.arm_interaction import LEVEL
 from training.evaluation.splits import stratified_folds
 from training.evaluation.treatment_effect import BenefitAnalysis, analyse_benefit
-from training.feature_table import FeatureTable
+from training.extraction.feature_table import FeatureTable
+from training.models.estimators import make_estimator
 from training.simulation.planted_truth import TARGET_RELIABILITY
 from training.simulation.trial import (
     ARMS,

@@ -36,13 +36,13 @@ from training.config import (
     ValidationConfig,
 )
 from training.experiment import ExperimentResult, run_on_table
-from training.feature_table import FeatureTable
+from training.extraction.feature_table import FeatureTable
 from training.final_model import build_bundle
 from training.judged_models import make_estimators
-from training.registry import RegisteredVersion, register_bundle
+from training.log_book.tracking import Store, open_store, start_run
 from training.report.model_card import REQUIRED_ENTRIES
 from training.report.tripod_questions import QUESTIONS
-from training.tracking import Store, open_store, start_run
+from training.shelf.registry import RegisteredVersion, register_bundle
 from training.training_table import TrainingTable
 
 N_PEOPLE, N_FEATURES = 60, 6
@@ -394,7 +394,9 @@ def passing_measurements(logged_at_s: float) -> dict[str, Any]:
             "fitting_started_at_s": logged_at_s,
         },
         "comparisons": {name: {"difference": 5.0, "lower": 0.1, "upper": 8.0} for name in names},
-        "baselines": {"impossible": {"site only": "no column has the role site"}},
+        "baselines": {
+            "impossible": dict.fromkeys(("site only", "covariates only"), "no column has the role site"),
+        },
         "permutation": {"p_value": 0.01, "n_permutations": 99},
         "fold_isolation": {"passed": True, "n_folds": 10, "n_values_compared": 500},
         "measured": {},

@@ -16,10 +16,10 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from predictor.model.bundle import ModelBundle, load_bundle
-from training.promotion import Promotion, decide
-from training.promotion_gate import GateCheck
-from training.registry import register_bundle
-from training.tracking import open_store, start_run
+from training.log_book.tracking import open_store, start_run
+from training.shelf.promotion import Promotion, decide
+from training.shelf.promotion_gate import GateCheck
+from training.shelf.registry import register_bundle
 
 TAGS = {"cohort_digest": "sha256:c", "config_digest": "sha256:d", "code_version": "1", "primary": "elastic_net"}
 

@@ -35,12 +35,12 @@ from training.config import (
     TrackingConfig,
     ValidationConfig,
 )
-from training.estimators import TunedElasticNet
 from training.evaluation.elastic_net_cv import nested_elastic_net
 from training.evaluation.poison import poisoned
 from training.evaluation.splits import stratified_folds, train_and_test
-from training.feature_table import FeatureTable
+from training.extraction.feature_table import FeatureTable
 from training.judged_models import make_estimators
+from training.models.estimators import TunedElasticNet
 from training.training_table import TrainingTable
 
 Models = Callable[[TrainingTable], Mapping[str, Any]]

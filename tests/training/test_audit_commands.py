@@ -75,10 +75,13 @@ def test_a_person_under_two_names_ends_in_refusal_and_is_named(study: Path, caps
     assert shown.err.startswith("leak-found: held-out people or the outcome reach the models: duplicates.")
 
 
+AS_ANALYSIS = ["--set", "tracking.registered_model=small-analysis"]
+
+
 def test_what_is_declared_late_passes_as_an_analysis_that_can_never_be_champion(
     study: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    late = ["--set", 'cohort.measured={severity = "week2"}']
+    late = ["--set", 'cohort.measured={severity = "week2"}', *AS_ANALYSIS]
     assert main(["audit", "experiment.toml", "--jobs", "1", "--only-primary", *late]) == 0
     assert "analysis  time: declared as measured after baseline: severity (week2)" in (out := capsys.readouterr().out)
     assert "analysis, not a predictor: can never be champion" in out
@@ -102,6 +105,9 @@ def test_an_input_named_like_a_later_measure_is_refused_until_its_time_is_declar
         "--set",
         'covariates.clinical=["sleep_week2"]',
     ]
+    assert main(asked) == 3
+    assert "Name it small-analysis" in capsys.readouterr().err
+    asked += AS_ANALYSIS
     assert main(asked) == 4
     shown = capsys.readouterr()
     assert "UNDECLARED  time" in shown.out

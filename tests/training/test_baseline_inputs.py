@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from training.baseline_inputs import is_analysis_name, late_inputs, not_available_at_baseline
+from training.cohort.baseline_inputs import is_analysis_name, late_inputs, not_available_at_baseline
 
 
 def test_measures_from_after_baseline_are_recognised_by_their_names() -> None:

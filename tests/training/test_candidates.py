@@ -11,15 +11,15 @@ from sklearn.preprocessing import StandardScaler
 from predictor.errors import ConfigError
 from predictor.model.person_inputs import person_inputs
 from predictor.model.response_design import linear_model_of
-from training.candidate_models import AddedToCovariates, ConnectomePredictiveModel, candidate_model
-from training.candidates import TunedRegressor
 from training.config import ExperimentConfig, ModelConfig
-from training.estimators import make_estimator
 from training.evaluation.metrics import r2_against_training_mean
 from training.evaluation.nested_cv import cross_validate
 from training.evaluation.splits import stratified_folds
 from training.final_model import build_bundle
-from training.model_names import CLASSIFIERS, LINEAR_MODELS, NONLINEAR_MODELS, REGRESSORS
+from training.models.candidate_models import AddedToCovariates, ConnectomePredictiveModel, candidate_model
+from training.models.candidates import TunedRegressor
+from training.models.estimators import make_estimator
+from training.models.model_names import CLASSIFIERS, LINEAR_MODELS, NONLINEAR_MODELS, REGRESSORS
 from training.training_table import TrainingTable
 
 CANDIDATES = tuple(name for name in REGRESSORS if name not in ("elastic_net", "ridge", "lasso"))

@@ -12,7 +12,7 @@ from predictor.model.bundle import ModelBundle, save_bundle, verify_bundle
 from training.config import ExperimentConfig
 from training.experiment import make_estimators
 from training.final_model import build_bundle
-from training.openings import FileOpenings, Opening
+from training.locked.openings import FileOpenings, Opening
 from training.report.model_card import with_reading_matter
 from training.training_table import TrainingTable
 

@@ -42,7 +42,7 @@ def test_coverage_is_told_for_everyone_and_by_arm(record_document: dict[str, Any
     coverage = section(card_markdown(card_document(record_document)), "Prediction intervals")
     assert "promised 90 %" in coverage
     assert "| everyone | 80 | 88 % [78 %, 94 %] |" in coverage
-    assert "| ketamine | 41 | 85 % |" in coverage
+    assert "| ketamine | 40 | 85 % [70 %, 96 %] |" in coverage
 
 
 @pytest.mark.parametrize("title", ["Population", "Performance", "Power", "Benefit or prognosis", "Statements"])

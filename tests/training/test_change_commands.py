@@ -7,7 +7,7 @@ import pytest
 from predictor.__main__ import main
 from predictor.scan.task_description import load_task_description
 from predictor.scan.visit_files import find_visits
-from training.feature_table import read_feature_table
+from training.extraction.feature_table import read_feature_table
 from training.simulation.dataset import simulate_dataset
 from training.simulation.trial import TrialPlan
 

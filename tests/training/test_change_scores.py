@@ -9,10 +9,10 @@ import pytest
 
 from predictor.errors import ConfigError, MissingColumnError, TableError, UnknownParticipantError
 from predictor.features.feature_vector import FeatureDefinition
-from training.baseline_inputs import not_available_at_baseline
+from training.cohort.baseline_inputs import not_available_at_baseline
 from training.cohort.change_scores import change_scores, is_change, with_scale_change, write_change_scores
 from training.config import CohortConfig, ExperimentConfig, FeaturesConfig, OutcomeConfig, TrackingConfig
-from training.feature_table import FeatureTable, read_feature_table
+from training.extraction.feature_table import FeatureTable, read_feature_table
 from training.training_table import read_training_table
 
 DEFINITIONS = (

@@ -11,11 +11,11 @@ from predictor.model.bundle import ModelBundle
 from training.config import read_experiment
 from training.experiment import ExperimentResult, make_estimators
 from training.final_model import build_bundle
-from training.promotion_gate import check_gate
 from training.report.coefficient_lines import coefficient_lines, coefficients, detectable_r, significant_r
+from training.shelf.promotion_gate import check_gate
+from training.shelf.stored_evidence import StoredEvidence
 from training.simulation.measured_tables import simulate_tables, write_tables
 from training.simulation.trial import TrialPlan
-from training.stored_evidence import StoredEvidence
 from training.training_table import read_training_table
 
 EXPERIMENT = Path(__file__).resolve().parents[2] / "experiments" / "norbury_replication.toml"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import training.promotion
+import training.shelf.promotion
 from predictor.__main__ import main
 from training.experiment import ExperimentResult
-from training.promotion_gate import GateCheck
+from training.shelf.promotion_gate import GateCheck
 
 
 def test_promote_prints_six_checks_and_moves_the_alias(
@@ -27,14 +27,14 @@ def test_a_refused_promotion_ends_with_exit_code_4_and_prints_the_reason(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check_gate = training.promotion.check_gate
+    check_gate = training.shelf.promotion.check_gate
 
     def fail_the_third(*arguments: object, **options: object) -> tuple[GateCheck, ...]:
         checks = list(check_gate(*arguments, **options))  # type: ignore[arg-type]
         checks[2] = replace(checks[2], passed=False, measured="p = 0.4 (99 permutations)")
         return tuple(checks)
 
-    monkeypatch.setattr(training.promotion, "check_gate", fail_the_third)
+    monkeypatch.setattr(training.shelf.promotion, "check_gate", fail_the_third)
     code = main(["promote", "small-model/1", "--store", str(store_folder)])
     shown = capsys.readouterr()
     assert code == 4

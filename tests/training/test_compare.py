@@ -8,9 +8,9 @@ import pytest
 
 from predictor.__main__ import main
 from predictor.errors import ModelUnavailableError
-from training.compare import ALONE, NOT_COMPARABLE, SAME_FOLDS, compare_experiments
+from training.log_book.compare import ALONE, NOT_COMPARABLE, SAME_FOLDS, compare_experiments
+from training.log_book.tracking import Store, open_store, start_run
 from training.report.forest_figure import comparison_page, forest_figure
-from training.tracking import Store, open_store, start_run
 
 NUMBERS = {"r2": 0.31, "r2_lower": 0.2, "r2_upper": 0.4, "mae": 12.5, "permutation_p": 0.01, "best_baseline_r2": 0.28}
 
@@ -106,6 +106,16 @@ def test_the_forest_has_a_row_per_experiment_and_needs_nothing_from_elsewhere(st
     page = comparison_page(comparison.document(), *comparison.table())
     assert "Research use only." in page
     assert page.replace("http://www.w3.org/2000/svg", "").count("http") == 0
+
+
+def test_variants_with_long_names_stay_apart_in_the_figure(store: Store) -> None:
+    document = compare_experiments(store, names=["first"]).document()
+    (row,) = document["experiments"]
+    names = [f"a-very-long-name-of-an-experiment-in-this-group-{variant}" for variant in ("deviation", "partial")]
+    drawn = forest_figure(document | {"experiments": [row | {"name": name} for name in names]})
+    shown = {one.text for one in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
+    assert sum("…" in (words or "") for words in shown) == 2
+    assert all("(synthetic)" in words for words in shown if words and "…" in words)
 
 
 def test_an_experiment_without_numbers_leaves_gaps(store: Store) -> None:

@@ -14,10 +14,12 @@ import pytest
 from predictor.__main__ import main
 from predictor.errors import BundleDamagedError
 from predictor.model.bundle import ModelBundle
-from training.doctor import DAMAGED, LONGEST_RUN_S, Finding, look_for_litter, repair
-from training.promotion import decide, examine, roll_back
-from training.promotion_log import read_decisions
-from training.registry import (
+from training.log_book.run_process import PROCESS_TAG, this_process
+from training.log_book.tracking import Store, start_run
+from training.shelf.doctor import DAMAGED, LONGEST_RUN_S, Finding, look_for_litter, repair
+from training.shelf.promotion import decide, examine, roll_back
+from training.shelf.promotion_log import read_decisions
+from training.shelf.registry import (
     BUNDLE_IN_MODEL,
     CANDIDATE,
     CHAMPION,
@@ -27,8 +29,6 @@ from training.registry import (
     RegisteredVersion,
     fetch_verified,
 )
-from training.run_process import PROCESS_TAG, this_process
-from training.tracking import Store, start_run
 
 PutOnShelf = Callable[..., RegisteredVersion]
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 from predictor.model.bundle import ModelBundle
 from predictor.model.out_of_fold import OutOfFoldResiduals
-from training.drift import feature_drift, performance_drift
-from training.locked_reference import QUANTILES, reference_of
+from training.locked.drift import feature_drift, performance_drift
+from training.locked.locked_reference import QUANTILES, reference_of
 
 
 def people_like(bundle: ModelBundle, rng: np.random.Generator, *, n_people: int = 80) -> np.ndarray:

@@ -39,6 +39,14 @@ def test_a_scan_that_was_processed_twice_is_found_by_its_likeness(rng: np.random
     assert find_same_people(values) == (SamePair("sub-007", "sub-031", "nearly the same values"),)
 
 
+def test_likeness_is_seen_through_a_signal_that_all_features_follow() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        values = people_of(rng, 60, 20, n_factors=1)
+        values.loc["sub-007"] = values.loc["sub-031"] + 0.1 * values.std() * rng.standard_normal(20)
+        assert find_same_people(values) == (SamePair("sub-007", "sub-031", "nearly the same values"),)
+
+
 def test_a_second_visit_of_a_reliable_measure_is_no_copy(rng: np.random.Generator) -> None:
     values = people_of(rng, 60, 40)
     values.loc["sub-007"] = 0.8 * values.loc["sub-031"] + 0.6 * people_of(rng, 1, 40).iloc[0]

@@ -11,7 +11,6 @@ from sklearn.preprocessing import StandardScaler
 from predictor.errors import TrainingError
 from predictor.model.outcome_definition import Covariate
 from predictor.model.response_design import ResponseDesign, covariate_column_names
-from training.estimators import TunedElasticNet
 from training.evaluation import elastic_net_cv
 from training.evaluation.elastic_net_cv import (
     Columns,
@@ -25,7 +24,8 @@ from training.evaluation.metrics import r2_against_training_mean
 from training.evaluation.nested_cv import cross_validate
 from training.evaluation.permutation import permutation_test
 from training.evaluation.splits import PartitionMaker, leave_one_out, stratified_folds
-from training.penalised_regression import PathProblem
+from training.models.estimators import TunedElasticNet
+from training.models.penalised_regression import PathProblem
 
 OURS = PenaltyGrid(l1_ratios=(0.2, 0.8), n_penalties=20, smallest_fraction=0.05, stops_early=False, shares_grid=True)
 

@@ -8,9 +8,9 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from predictor.errors import TrainingError
-from training.estimators import TunedElasticNet
 from training.evaluation.nested_cv import cross_validate
 from training.evaluation.splits import leave_one_out
+from training.models.estimators import TunedElasticNet
 
 
 class CountingScaler(StandardScaler):

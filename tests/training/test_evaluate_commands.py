@@ -10,8 +10,8 @@ import pytest
 
 from predictor.__main__ import DONE, INVALID_INPUT, REFUSED, WRONG_USE, main
 from predictor.model.bundle import ModelBundle, save_bundle
-from training.registry import register_bundle
-from training.tracking import Store, start_run
+from training.log_book.tracking import Store, start_run
+from training.shelf.registry import register_bundle
 
 WritePeople = Callable[..., Path]
 

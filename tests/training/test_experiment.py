@@ -12,8 +12,8 @@ from predictor.errors import TrainingError
 from training.config import ExperimentConfig
 from training.evaluation.metrics import r2_against_training_mean
 from training.experiment import ExperimentResult, make_partitions, run_on_table
+from training.log_book.tracking import open_store
 from training.report.result_table import result_lines, short
-from training.tracking import open_store
 from training.training_table import TrainingTable
 
 
@@ -96,6 +96,21 @@ def test_numbers_are_short() -> None:
     assert [short(value) for value in (0.456, -0.012, 0.0, -0.001, 1.0, -1.204)] == [
         ".46", "-.01", ".00", ".00", "1.00", "-1.20"
     ]  # fmt: skip
+
+
+def test_the_same_experiment_in_another_store_gives_the_same_bundle_byte_for_byte(
+    result: ExperimentResult, training_table: TrainingTable, config: ExperimentConfig, tmp_path: Path
+) -> None:
+    """Card and TRIPOD+AI table included: neither clock, nor store, nor path is in them."""
+    elsewhere = replace(config, tracking=replace(config.tracking, store=str(tmp_path / "other" / "mlruns")))
+    again = run_on_table(training_table, elsewhere, n_jobs=2)
+    assert again.registered is not None
+    assert result.registered is not None
+    assert again.run_id != result.run_id
+    assert again.registered.bundle_digest == result.registered.bundle_digest
+    assert again.bundle is not None
+    assert result.bundle is not None
+    assert again.bundle.card_text == result.bundle.card_text
 
 
 def open_store_of(config: ExperimentConfig) -> mlflow.MlflowClient:

@@ -10,7 +10,7 @@ from training.config import ExperimentConfig, HarmonizationConfig
 from training.evaluation.splits import GROUP_COLUMN
 from training.experiment_folds import make_manifest, make_partitions
 from training.final_model import bundle_partition
-from training.site_harmonization import make_harmonization
+from training.models.site_harmonization import make_harmonization
 from training.training_table import TrainingTable
 
 

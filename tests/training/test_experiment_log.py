@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 from predictor.errors import ConfigError, UsageError
 from training.config import ExperimentConfig, TrackingConfig, read_experiment
 from training.experiment import ExperimentResult
-from training.experiment_log import environment
-from training.tracking import LoggedRun, find_runs, open_store, read_document
-from training.version_history import previous_versions
+from training.log_book.experiment_log import environment
+from training.log_book.tracking import LoggedRun, Store, find_runs, open_store, read_document
+from training.shelf.registry import REGISTERING, STATUS, RegisteredVersion
+from training.shelf.version_history import previous_versions
 
 EXPERIMENT = """name = "trial"
 [cohort]
@@ -80,6 +82,14 @@ def test_earlier_versions_are_told_for_the_change_log(result: ExperimentResult, 
     assert (first["version"], first["bundle_digest"]) == ("1", result.registered.bundle_digest)
     assert first["gate"] in ("not asked", "passed", "refused")
     assert previous_versions(store, "nothing of that name") == []
+
+
+def test_the_change_log_passes_over_what_was_cut_off_while_it_was_registered(
+    shelf: Store, put_on_shelf: Callable[..., RegisteredVersion]
+) -> None:
+    whole, cut_off = (put_on_shelf(shelf, "half-registered") for _ in range(2))
+    shelf.client.set_model_version_tag(cut_off.name, cut_off.version, STATUS, REGISTERING)
+    assert [one["version"] for one in previous_versions(shelf, "half-registered")] == [whole.version]
 
 
 def test_a_password_in_the_stores_address_is_kept_out_of_what_is_logged(tmp_path: Path) -> None:

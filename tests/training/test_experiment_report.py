@@ -16,6 +16,10 @@ from training.experiment import ExperimentResult
 from training.report.experiment_figures import drawn_figures, report_figures
 from training.report.experiment_record import ExperimentRecord
 from training.report.experiment_report import report_page, write_report
+from training.report.figure_frame import in_words, wrapped
+from training.report.model_figures import coefficients_figure
+from training.report.prediction_figures import calibration_figure
+from training.report.record_reading import first_model
 from training.training_table import TrainingTable
 
 
@@ -165,3 +169,25 @@ def _without_most(document: Any) -> dict[str, Any]:
     left |= {"coverage": None, "coefficients": None, "shap": None, "subgroups": [], "calibration_bins": []}
     left["cohort"] |= {"age": None, "sex": None, "n_per_site": {}}
     return left
+
+
+def test_labels_beside_an_axis_are_broken_and_never_cut(result: ExperimentResult) -> None:
+    regions = [f"hippocampus_anterior_{a}__insula_anterior_{b}" for a in "LR" for b in "LR"]
+    names = [f"{kind}__{place}" for kind in ("gppi_faces_mean", "rdcm_faces") for place in regions]
+    row = result.record.document["coefficients"][0] | {"arm": "all"}
+    figure = coefficients_figure(result.record.document | {"coefficients": [row | {"feature": name} for name in names]})
+    assert figure is not None
+    assert "…" not in figure.svg
+    assert len({wrapped(in_words(name)) for name in names}) == len(names)
+
+
+def test_a_caption_names_sides_only_where_there_are_two(result: ExperimentResult) -> None:
+    both = calibration_figure(result.record.document)
+    document = copy.deepcopy(result.record.document)
+    first_model(document)["assessment"]["response_groups"] = {"not_reported": "no rule."}
+    one = calibration_figure(document)
+    assert both is not None
+    assert one is not None
+    assert both.caption.startswith("Left: slope")
+    assert " Right: share of responders" in both.caption
+    assert one.caption.startswith("Slope")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from predictor.features.feature_vector import FeatureDefinition
-from training.feature_files import matrix_text, quality_text, reliability_document, reliability_text
-from training.visit_result import VisitResult
+from training.extraction.feature_files import matrix_text, quality_text, reliability_document, reliability_text
+from training.extraction.visit_result import VisitResult
 
 DEFINITIONS = tuple(FeatureDefinition(name, "Hz", "rdcm_rest", "rdcm", "a-b", "") for name in ("x", "y"))
 

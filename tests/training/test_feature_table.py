@@ -22,9 +22,9 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, region_table_recipe
 from predictor.scan.region_signals import RegionRecording
 from predictor.scan.session import BaselineSession, build_run
-from training.feature_table import FeatureTable, extract_cohort, gather_table, read_feature_table
+from training.extraction.feature_table import FeatureTable, extract_cohort, gather_table, read_feature_table
+from training.extraction.visit_result import result_path
 from training.output_files import write_atomically
-from training.visit_result import result_path
 
 REGIONS = ("amygdala_L", "amygdala_R", "vmPFC", "dACC")
 RECIPE = region_table_recipe(REGIONS)

@@ -9,7 +9,6 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from training.estimators import TunedElasticNet
 from training.evaluation.fold_isolation import (
     StepState,
     estimator_steps,
@@ -20,6 +19,7 @@ from training.evaluation.fold_isolation import (
 from training.evaluation.nested_cv import fit_fold
 from training.evaluation.poison import Poison
 from training.evaluation.splits import stratified_folds
+from training.models.estimators import TunedElasticNet
 
 TUNED = TunedElasticNet(StandardScaler(), l1_ratios=(0.5,), n_alphas=8, inner_folds=3)
 

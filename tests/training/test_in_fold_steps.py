@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from predictor.errors import TrainingError
-from training.in_fold_steps import inner_partition
+from training.models.in_fold_steps import inner_partition
 
 
 def test_inner_folds_are_balanced_over_arms_and_the_same_for_the_same_seed(rng: np.random.Generator) -> None:

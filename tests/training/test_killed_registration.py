@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from predictor.model.bundle import ModelBundle, save_bundle
-from training.doctor import look_for_litter, repair
-from training.registry import champion_of, fetch_verified
-from training.tracking import Store, open_store
+from training.log_book.tracking import Store, open_store
+from training.shelf.doctor import look_for_litter, repair
+from training.shelf.registry import champion_of, fetch_verified
 
 SCRIPT = Path(__file__).with_name("killed_registration.py")
 EVERY, MOST_COMMITS = int(os.environ.get("KILL_EVERY", "9")), 60

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from training.left_out_baselines import left_out_baselines
+from training.shelf.left_out_baselines import left_out_baselines
 
 TABLE = (
     "participant_id\tarm\tage\tsex\tsite\tcaps5_total_baseline\tmean_fd_mm\n"

@@ -16,7 +16,7 @@ from predictor.errors import (
 )
 from predictor.model.bundle import ModelBundle
 from training.config import CohortConfig, OutcomeConfig
-from training.locked_cohort import LockedCohort, check_outcome, read_locked_cohort
+from training.locked.locked_cohort import LockedCohort, check_outcome, read_locked_cohort
 
 WritePeople = Callable[..., Path]
 

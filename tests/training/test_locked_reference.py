@@ -11,7 +11,7 @@ from sklearn.base import clone
 from predictor.errors import BundleIncompatibleError, ModelBundleError
 from predictor.model.bundle import ModelBundle, load_bundle, save_bundle
 from training.evaluation.baselines import make_baselines
-from training.locked_reference import reference_of
+from training.locked.locked_reference import reference_of
 from training.training_table import TrainingTable
 
 

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import training.locked_test
+import training.locked.locked_test
 from predictor.errors import AlreadyOpenedError, RefusedError, SharedParticipantsError
 from predictor.model.bundle import ModelBundle
 from predictor.pipeline import score_features
 from training.config import CohortConfig
-from training.locked_cohort import LockedCohort, read_locked_cohort
-from training.locked_test import run_locked_test
-from training.openings import FileOpenings
+from training.locked.locked_cohort import LockedCohort, read_locked_cohort
+from training.locked.locked_test import run_locked_test
+from training.locked.openings import FileOpenings
 from training.training_table import TrainingTable
 
 WritePeople = Callable[..., Path]
@@ -36,7 +36,7 @@ def locked(complete_bundle: ModelBundle) -> ModelBundle:
 @pytest.fixture(autouse=True)
 def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than everything else; it has tests of its own."""
-    monkeypatch.setattr(training.locked_test, "locked_test_page", lambda document: "")
+    monkeypatch.setattr(training.locked.locked_test, "locked_test_page", lambda document: "")
 
 
 def read(folder: Path, bundle: ModelBundle, **changes: Any) -> LockedCohort:
@@ -92,7 +92,7 @@ def test_the_opening_stands_before_any_outcome_is_used(
         assert len(openings.earlier()) == 1
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(training.locked_test, "external_test", crash)
+    monkeypatch.setattr(training.locked.locked_test, "external_test", crash)
     cohort = read(write_people(), locked)
     with pytest.raises(RuntimeError, match="power cut"):
         run(locked, cohort, openings)

@@ -10,9 +10,9 @@ import pytest
 
 from predictor.model.bundle import ModelBundle
 from training.config import CohortConfig
-from training.locked_cohort import read_locked_cohort
-from training.locked_test import run_locked_test
-from training.openings import FileOpenings
+from training.locked.locked_cohort import read_locked_cohort
+from training.locked.locked_test import run_locked_test
+from training.locked.openings import FileOpenings
 from training.report.locked_test_page import locked_test_markdown, locked_test_page
 
 

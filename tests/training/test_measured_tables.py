@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from training.cohort.participants import read_participants
-from training.feature_table import read_feature_table
+from training.extraction.feature_table import read_feature_table
 from training.simulation.measured_tables import SimulatedTables, simulate_tables, true_values, write_tables
 from training.simulation.trial import TrialPlan
 

@@ -10,8 +10,8 @@ import pytest
 from predictor.errors import ConfigError, TrainingError
 from training.experiment_folds import make_manifest
 from training.judged_models import judge_all, make_estimators
-from training.multiverse import MultiverseResult, read_same_people, run_multiverse, same_folds
-from training.multiverse_plan import MultiversePlan, read_multiverse
+from training.multiverse.multiverse import MultiverseResult, read_same_people, run_multiverse, same_folds
+from training.multiverse.multiverse_plan import MultiversePlan, read_multiverse
 from training.simulation.measured_tables import simulate_tables, write_tables
 from training.simulation.trial import TrialPlan
 from training.training_table import read_training_table

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from predictor.errors import ConfigError
-from training.multiverse_config import MultiverseConfig
+from training.multiverse.multiverse_config import MultiverseConfig
 
 EDGES = {"correlation": {}, "partial": {"features": {"families": ["rest_partial"]}}}
 CONFOUNDS = {"motion24": {}, "motion6": {"extract": "--confound-strategy motion6"}}

@@ -11,15 +11,15 @@ import pytest
 
 from predictor.__main__ import main
 from predictor.errors import ModelUnavailableError
-from training.multiverse import MultiverseResult, run_multiverse
-from training.multiverse_log import latest_multiverse, log_multiverse, multiverse_files, universe_table
-from training.multiverse_plan import read_multiverse
-from training.multiverse_record import multiverse_document
+from training.log_book.tracking import Store, find_runs, open_store, start_run
+from training.multiverse.multiverse import MultiverseResult, run_multiverse
+from training.multiverse.multiverse_log import latest_multiverse, log_multiverse, multiverse_files, universe_table
+from training.multiverse.multiverse_plan import read_multiverse
+from training.multiverse.multiverse_record import multiverse_document
 from training.report.multiverse_section import multiverse_lines, multiverse_section
 from training.report.specification_curve import specification_curve
 from training.simulation.measured_tables import simulate_tables, write_tables
 from training.simulation.trial import TrialPlan
-from training.tracking import Store, find_runs, open_store, start_run
 
 FILE = """
 name = "logged-multiverse"

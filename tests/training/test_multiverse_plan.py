@@ -6,7 +6,7 @@ import pytest
 
 from predictor.errors import AlternativeMissingError, ConfigError
 from training.config import read_experiment
-from training.multiverse_plan import MultiversePlan, read_multiverse
+from training.multiverse.multiverse_plan import MultiversePlan, read_multiverse
 
 FILE = """
 name = "trial"
@@ -111,3 +111,11 @@ def test_a_file_that_cannot_be_a_multiverse_is_a_named_error(tmp_path: Path, tex
 def test_the_shipped_example_can_be_read(project: Path) -> None:
     found = read_multiverse(project / "experiments" / "multiverse.toml")
     assert len(found.universes) == 16
+
+
+def test_the_example_extracts_its_alternatives_as_its_registered_table_was_extracted() -> None:
+    root = Path(__file__).parents[2]
+    (line,) = [one for one in (root / "experiments/demo.sh").read_text().splitlines() if " participant " in one]
+    found = read_multiverse(root / "experiments/multiverse.toml")
+    assert line.partition(" participant ")[2] == found.alternatives.extract
+    assert found.alternatives.derivatives in line

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from predictor.errors import AlreadyOpenedError, UsageError
-from training.openings import FileOpenings, Opening, OpeningLog, RegistryOpenings
-from training.tracking import Store, open_store
+from training.locked.openings import FileOpenings, Opening, OpeningLog, RegistryOpenings
+from training.log_book.tracking import Store, open_store
 
 OPENING = Opening("sha256:model", "sha256:cohort", "new people", "2030-01-01T00:00:00+00:00")
 RESULT = {"models": [{"metrics": {"r2": 0.1, "mae": 2.0}}], "permutation": {"p_value": 0.2}}

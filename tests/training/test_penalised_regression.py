@@ -8,7 +8,7 @@ import pytest
 from sklearn.linear_model import ElasticNet, LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from training.penalised_regression import PathProblem, PenalisedRegression
+from training.models.penalised_regression import PathProblem, PenalisedRegression
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from predictor.__main__ import main
-from training.registry import RegisteredVersion, champion_of
-from training.tracking import Store
+from training.log_book.tracking import Store
+from training.shelf.registry import RegisteredVersion, champion_of
 
 PutOnShelf = Callable[..., RegisteredVersion]
 

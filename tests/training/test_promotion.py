@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 import mlflow
 import pytest
 
-import training.promotion
+import training.shelf.promotion
 from predictor.errors import (
     BundleDamagedError,
     ModelUnavailableError,
@@ -19,10 +19,10 @@ from predictor.errors import (
     TrackingError,
     VersionUnverifiedError,
 )
-from training.promotion import decide, examine, roll_back
-from training.promotion_log import read_decisions
-from training.registry import BUNDLE_IN_MODEL, REGISTERING, STATUS, RegisteredVersion, champion_of
-from training.tracking import Store, find_runs
+from training.log_book.tracking import Store, find_runs
+from training.shelf.promotion import decide, examine, roll_back
+from training.shelf.promotion_log import read_decisions
+from training.shelf.registry import BUNDLE_IN_MODEL, REGISTERING, STATUS, RegisteredVersion, champion_of
 
 PutOnShelf = Callable[..., RegisteredVersion]
 
@@ -122,7 +122,7 @@ def test_when_the_decision_cannot_be_written_down_the_alias_does_not_move(
     def fail(*arguments: object) -> None:
         raise TrackingError("the disk is full.")
 
-    monkeypatch.setattr(training.promotion, "write_decision", fail)
+    monkeypatch.setattr(training.shelf.promotion, "write_decision", fail)
     with pytest.raises(TrackingError):
         decide(promotion, store=shelf)
     assert champion_of("unwritten", store=shelf) is None

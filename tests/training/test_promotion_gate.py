@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from predictor.model.bundle import ModelBundle
-from training.promotion_gate import REQUIRED_TAGS, check_gate
-from training.stored_evidence import StoredEvidence
+from training.shelf.promotion_gate import REQUIRED_TAGS, check_gate
+from training.shelf.stored_evidence import StoredEvidence
 
-BASELINES = ("constant", "arm only", "clinical only", "arm + clinical", "motion only", "site only")
+BASELINES = (
+    "constant", "arm only", "clinical only", "arm + clinical", "covariates only", "motion only", "site only",
+)  # fmt: skip
 PASSING: dict[str, Any] = {
     "primary": {
         "named_in_config": "elastic_net", "model": "elastic_net", "config_logged_at_s": 10.0,
@@ -150,7 +152,7 @@ def test_a_gap_that_only_people_can_fill_does_not_stop_a_model(complete_bundle: 
 def test_every_line_carries_its_number(complete_bundle: ModelBundle) -> None:
     lines = [check.line() for check in check_gate(PASSING, complete_bundle, evidence=EVIDENCE, tags=TAGS)]
     assert "0.5 s before fitting" in lines[0]
-    assert "6 of 6 beaten; smallest lower bound +0.1 (against constant)" in lines[1]
+    assert "7 of 7 beaten; smallest lower bound +0.1 (against constant)" in lines[1]
     assert "p = 0.01 (99 permutations)" in lines[2]
     assert "500 fitted values" in lines[3]
 

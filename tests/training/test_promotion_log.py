@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from training.promotion_gate import GateCheck
-from training.promotion_log import Decision, _append, champion_before, read_decisions, write_decision
-from training.tracking import Store, find_runs
+from training.log_book.tracking import Store, find_runs
+from training.shelf.promotion_gate import GateCheck
+from training.shelf.promotion_log import Decision, _append, champion_before, read_decisions, write_decision
 
 CHECKS = (
     GateCheck(1, "named primary before fitting", True, "elastic_net", {"lead_s": 0.5}),

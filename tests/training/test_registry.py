@@ -13,7 +13,8 @@ import pytest
 from predictor.errors import BundleDamagedError, ModelUnavailableError, RegisteredNameError, VersionUnverifiedError
 from predictor.model.bundle import ModelBundle
 from predictor.model.linear_model import LinearResponseModel
-from training.registry import (
+from training.log_book.tracking import Store, find_runs, open_store, start_run
+from training.shelf.registry import (
     CANDIDATE,
     REGISTERING,
     STATUS,
@@ -25,7 +26,6 @@ from training.registry import (
     register_bundle,
     resolve,
 )
-from training.tracking import Store, find_runs, start_run
 from training.training_table import TrainingTable
 
 PutOnShelf = Callable[..., RegisteredVersion]
@@ -55,6 +55,16 @@ def test_the_model_is_logged_in_the_experiment_and_its_run_goes_on(shelf: Store,
     source = shelf.client.get_model_version("goes-on", "1").source
     model = shelf.client.get_logged_model(source.rpartition("/")[2])
     assert (model.experiment_id, model.source_run_id) == (run.experiment_id, run.run_id)
+
+
+def test_a_bundle_goes_to_the_store_that_was_asked_for_though_another_was_opened_since(
+    shelf: Store, put_on_shelf: PutOnShelf, tmp_path: Path
+) -> None:
+    other = open_store(str(tmp_path / "other"))
+    registered = put_on_shelf(shelf, "asked-for")
+    open_store(str(tmp_path / "third"))
+    fetch_verified("asked-for", registered.version, store=shelf)
+    assert other.client.search_registered_models() == []
 
 
 def test_mlflow_can_load_and_ask_the_registered_model(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.reliability import RELIABILITY_COLUMNS, reliability_table, split_half_correlation
+from training.extraction.reliability import RELIABILITY_COLUMNS, reliability_table, split_half_correlation
 
 
 def simulated(rng: np.random.Generator, *, n_people: int, noise: float) -> tuple[np.ndarray, ...]:

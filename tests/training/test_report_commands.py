@@ -11,9 +11,9 @@ import pytest
 from predictor.__main__ import main
 from predictor.errors import ModelUnavailableError
 from training.experiment import ExperimentResult
-from training.logged_record import read_logged_record
+from training.log_book.logged_record import read_logged_record
+from training.log_book.tracking import open_store, start_run
 from training.report.experiment_report import report_page
-from training.tracking import open_store, start_run
 
 
 def test_writes_the_same_page_as_the_experiment_logged(

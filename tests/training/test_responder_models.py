@@ -11,8 +11,8 @@ from predictor.errors import ConfigError, OutcomeConstantError, TrainingError
 from predictor.model.outcome_definition import OutcomeDefinition
 from training.evaluation.nested_cv import cross_validate
 from training.evaluation.splits import stratified_folds
-from training.model_names import CLASSIFIERS
-from training.responder_models import (
+from training.models.model_names import CLASSIFIERS
+from training.models.responder_models import (
     PenalisedLogistic,
     TunedClassifier,
     calibration_curve,

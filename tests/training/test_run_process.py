@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from training.run_process import RunProcess, this_process
+from training.log_book.run_process import RunProcess, this_process
 
 
 def test_the_tag_of_this_process_says_that_it_lives() -> None:

@@ -18,12 +18,12 @@ from predictor.model.outcome_definition import Covariate
 from predictor.model.person_inputs import person_inputs
 from predictor.model.scan_noise import scan_noise_variance
 from training.config import ExperimentConfig, HarmonizationConfig
-from training.estimators import make_estimator
 from training.evaluation.fold_isolation import estimator_steps, prove_fold_isolation
 from training.evaluation.nested_cv import cross_validate
 from training.evaluation.splits import leave_one_site_out
 from training.final_model import build_bundle
-from training.site_harmonization import asked_for, make_harmonization
+from training.models.estimators import make_estimator
+from training.models.site_harmonization import asked_for, make_harmonization
 from training.training_table import TrainingTable
 
 

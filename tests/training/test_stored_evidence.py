@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from predictor.errors import RunDeletedError
-from training.registry import RegisteredVersion
-from training.stored_evidence import primary_named_in, read_evidence
-from training.tracking import Store
+from training.log_book.tracking import Store
+from training.shelf.registry import RegisteredVersion
+from training.shelf.stored_evidence import primary_named_in, read_evidence
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from predictor.errors import PredictorError, StoreReadOnlyError, StoreUnreachabl
 from predictor.model.mlflow_loader import BundleModel, input_example
 from training.config import ExperimentConfig
 from training.experiment import ExperimentResult, run_on_table
-from training.registry import CANDIDATE
-from training.tracking import Store, find_runs, open_store, read_document, start_run
+from training.log_book.tracking import Store, find_runs, open_store, read_document, start_run
+from training.shelf.registry import CANDIDATE
 from training.training_table import TrainingTable
 
 PARENT_FILES = {

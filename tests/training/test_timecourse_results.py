@@ -12,7 +12,7 @@ from scipy import stats
 
 from predictor.errors import DuplicateParticipantError
 from predictor.features.recipe import region_table_recipe
-from training.feature_table import read_feature_table
+from training.extraction.feature_table import read_feature_table
 from training.timecourse.analysis import TimecourseResult, analyse
 from training.timecourse.cohort import TimecourseCohort
 from training.timecourse.figure import mean_changes, p_in_words, timecourse_figure

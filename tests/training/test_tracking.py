@@ -10,13 +10,13 @@ import pytest
 
 from predictor.errors import ModelUnavailableError, RunDeletedError, StoreReadOnlyError, UsageError
 from training.experiment import ExperimentResult
-from training.run_process import RunProcess
-from training.tracking import RunLog, find_runs, open_store, read_document, start_run
+from training.log_book.run_process import RunProcess
+from training.log_book.tracking import RunLog, find_runs, open_store, read_document, start_run
 
 # Opens a run with a run below it, says so, and then works for ever.
 WRITER = """
 import sys, time
-from training.tracking import open_store, start_run
+from training.log_book.tracking import open_store, start_run
 store = open_store(sys.argv[1])
 with start_run(store, "stopped", name="parent") as log, start_run(store, "stopped", name="child", parent=log):
     print(log.run_id, flush=True)
@@ -31,7 +31,7 @@ def test_nothing_is_sent_anywhere() -> None:
 
 
 def test_mlflow_is_told_so_before_it_is_imported() -> None:
-    ask = "import training.registry, mlflow.telemetry.client as t; assert t.get_telemetry_client() is None"
+    ask = "import training.shelf.registry, mlflow.telemetry.client as t; assert t.get_telemetry_client() is None"
     clean = {
         name: value for name, value in os.environ.items() if name not in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")
     }

@@ -35,6 +35,15 @@ def test_items_on_evaluation_only_are_marked(record_document: dict[str, Any]) ->
     assert only == {"12f", "12g", "20c", "24"}
 
 
+def test_what_evaluation_differs_in_is_answered_where_sites_are_left_out(record_document: dict[str, Any]) -> None:
+    for item in ("12f", "16", "20c", "24"):
+        assert row(record_document, item).status == "not applicable"
+    record_document["config"]["validation"]["scheme"] = "leave_one_site_out"
+    assert "north 62, south 18" in row(record_document, "16").answer
+    assert row(record_document, "20c").status == "partly"
+    assert row(record_document, "12f").status == row(record_document, "24").status == "not applicable"
+
+
 def test_a_whole_record_leaves_gaps_to_people_only(record_document: dict[str, Any]) -> None:
     table = tripod_table(record_document)
     assert {one.item for one in table if one.status == "gap"} == FROM_PEOPLE

@@ -15,8 +15,8 @@ from predictor.model.response_design import ResponseDesign, covariate_column_nam
 from training.evaluation.elastic_net_cv import nested_elastic_net
 from training.evaluation.nested_cv import cross_validate
 from training.evaluation.splits import stratified_folds
-from training.penalised_regression import PathProblem
-from training.tuned_elastic_net import TunedElasticNet
+from training.models.penalised_regression import PathProblem
+from training.models.tuned_elastic_net import TunedElasticNet
 
 ARM = Covariate("arm", "category", ("ketamine", "midazolam"), "arm")
 SITE = Covariate("site", "category", ("a", "b", "c"), "site")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from training.experiment import ExperimentResult
-from training.registry import CANDIDATE, fetch_verified
-from training.tracking import open_store
-from training.version_standing import standing_in_store
+from training.log_book.tracking import open_store
+from training.shelf.registry import CANDIDATE, fetch_verified
+from training.shelf.version_standing import standing_in_store
 
 
 def test_a_new_candidate_was_never_asked_nor_opened(result: ExperimentResult, store_folder: object) -> None:

@@ -9,8 +9,8 @@ from predictor.circuit.circuit import load_circuit
 from predictor.features.recipe import Recipe
 from predictor.scan.task_description import load_task_description
 from training.cohort.derivatives import DerivativesVisit, find_derivatives_visits
-from training.feature_table import extract_cohort
-from training.visit_reports import has_report, report_path
+from training.extraction.feature_table import extract_cohort
+from training.extraction.visit_reports import has_report, report_path
 
 RECIPE = Recipe(circuit=load_circuit(), tasks=load_task_description(), families=("rest_fisher_z",), bootstrap_samples=0)
 

@@ -15,7 +15,7 @@ from predictor.features.feature_vector import FeatureDefinition, FeatureVector
 from predictor.features.recipe import Recipe
 from predictor.scan.quality import QualityReport, Reason
 from predictor.scan.session import BaselineSession
-from training.visit_result import json_text, read_document, result_document, result_of, result_path
+from training.extraction.visit_result import json_text, read_document, result_document, result_of, result_path
 
 DEFINITIONS = tuple(FeatureDefinition(name, "Hz", "rdcm_rest", "rdcm", "a-b", "") for name in ("x", "y"))
 

@@ -18,9 +18,9 @@ from predictor.errors import MissingColumnError, TableError, UnknownParticipantE
 from predictor.features.feature_vector import FeatureDefinition
 from training.cohort.feature_file import definitions_document
 from training.cohort.participants import PARTICIPANT_ID
-from training.feature_table import DEFINITIONS_FILE, STANDARD_ERRORS_FILE, TABLE_FILE, FeatureTable
+from training.extraction.feature_table import DEFINITIONS_FILE, STANDARD_ERRORS_FILE, TABLE_FILE, FeatureTable
+from training.extraction.visit_result import json_text
 from training.output_files import make_folder, write_atomically
-from training.visit_result import json_text
 
 CHANGE = "change_"
 SCORES_FAMILY = "change_scores"  # changes of clinical scales

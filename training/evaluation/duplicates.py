@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from training.cohort.participants import listed
 from training.evaluation.leak_finding import LeakFinding
@@ -25,6 +25,7 @@ CONTINUOUS_SHARE = 0.9
 # Mean squared difference of two people over twice the variance: 1 for strangers, 0 for copies. Never called a copy
 # above this, which is a correlation of .95 between the two profiles; a second scan of a person lies far above.
 NEAR_DISTANCE = 0.05
+SMALLEST_DISTANCE = 1e-9
 FEWEST_SHARED_FEATURES = 6
 SHARED_SHARE = 0.5
 
@@ -160,10 +161,33 @@ def _near(numbers: NDArray[np.float64]) -> Iterator[tuple[int, int]]:
 def _chance_distance(z: NDArray[np.float64], n_pairs: int) -> float:
     """Distance below which chance brings fewer than `EXPECTED_CHANCE_PAIRS` pairs of strangers.
 
-    As many independent directions count as the features have (participation ratio of their covariance): a thousand
-    features that all follow one global signal are one feature here.
+    The squared distance of two strangers is a sum of chi-square variables, weighted by the variances of the features'
+    independent directions: a thousand features that all follow one global signal are one feature here. The probability
+    of a small sum is bounded after Chernoff.
     """
-    eigenvalues = np.linalg.svd(z - z.mean(axis=0), compute_uv=False) ** 2
-    n_directions = float(eigenvalues.sum() ** 2 / (eigenvalues**2).sum())
-    by_chance = float(stats.chi2.ppf(EXPECTED_CHANCE_PAIRS / n_pairs, n_directions)) / n_directions
-    return min(NEAR_DISTANCE, by_chance)
+    variances = np.linalg.svd(z - z.mean(axis=0), compute_uv=False) ** 2
+    shares = variances[variances > 1e-12 * variances[0]] / variances.sum()
+    wanted = float(np.log(EXPECTED_CHANCE_PAIRS / n_pairs))
+
+    def excess(log_distance: float) -> float:
+        return _log_chance_below(float(np.exp(log_distance)), shares) - wanted
+
+    if excess(np.log(SMALLEST_DISTANCE)) >= 0:  # too few directions to tell anyone apart
+        return 0.0
+    if excess(np.log(NEAR_DISTANCE)) <= 0:
+        return NEAR_DISTANCE
+    root = float(optimize.brentq(excess, np.log(SMALLEST_DISTANCE), np.log(NEAR_DISTANCE)))
+    return float(np.exp(root))
+
+
+def _log_chance_below(distance: float, shares: NDArray[np.float64]) -> float:
+    """Upper bound of the log probability that the weighted mean of chi-squares is below a distance (mean 1)."""
+
+    def bound(log_rate: float) -> float:
+        rate = np.exp(log_rate)
+        return float(rate * distance - 0.5 * np.log1p(2 * rate * shares).sum())
+
+    # The bound holds for any positive rate; the best one lies near the number of directions over twice the distance.
+    return float(
+        optimize.minimize_scalar(bound, bounds=(-5.0, np.log(len(shares) / distance) + 1), method="bounded").fun
+    )

@@ -4,7 +4,7 @@ Minimises 1/(2n) |y - Xb - Zc|^2 + penalty * l1_ratio * |b|_1 + penalty / s * (1
 that are divided by their standard deviation (1/n) in the training rows; Z is the intercept and the unpenalised
 columns, s the standard deviation (1/n) of what Z leaves of y. Without unpenalised columns this is glmnet's objective,
 and leave-one-out with the default grid is R's `cv.glmnet(x, y, foldid = 1:n, grouped = FALSE)` at `lambda.min`. With
-them it is that of `training.penalised_regression`; glmnet would scale by y itself and rescale its penalty factors.
+them it is that of `training.models.penalised_regression`; glmnet would scale by y itself and rescale its penalties.
 
 Solutions are exact to rounding, so nothing depends on where a solver stopped. Held-out people of outer folds never
 enter a computation before they are predicted. Training sets of inner folds are made by subtracting the held-out

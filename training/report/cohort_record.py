@@ -18,9 +18,9 @@ from scipy.stats import mstats
 from predictor.errors import TableError
 from predictor.model.reliability import reliability, standard_error_column
 from training.cohort.participants import read_participants
+from training.cohort.reference_cohort import level_text, matching
 from training.config import ExperimentConfig
 from training.evaluation.split_manifest import SplitManifest
-from training.reference_cohort import level_text, matching
 from training.report.record_facts import harmonization_document, people_per_arm, reference_document
 from training.training_table import CONTROL_GROUP, QUALITY_KIND, TrainingTable
 
@@ -30,6 +30,8 @@ AGE, SEX = "age", "sex"
 PLANTED_TRUTH = "planted_truth.json"
 SYNTHETIC = "synthetic"
 DECADE = 10
+FEWEST_AGES = 5  # mean and spread of two ages are those two
+PARTICIPANT_ID = "participant_id"
 QUARTILES = (0.25, 0.5, 0.75)
 FILE_NOT_AT_HAND = "participants.tsv is not at hand"
 
@@ -38,6 +40,15 @@ def is_synthetic(config: ExperimentConfig) -> bool:
     """Whether the cohort says that it was simulated: by its name, or by the truth that was planted beside it."""
     truth = Path(config.cohort.participants).parent / PLANTED_TRUTH
     return SYNTHETIC in f"{config.name} {config.cohort.name}".lower() or truth.is_file()
+
+
+def shown_include(config: ExperimentConfig) -> dict[str, object]:
+    """Return who is included, column by column; people who are named one by one are only counted."""
+    shown = dict(config.cohort.include)
+    if PARTICIPANT_ID in shown:
+        named = shown[PARTICIPANT_ID]
+        shown[PARTICIPANT_ID] = f"one of {len(named) if isinstance(named, list | tuple) else 1} named in the file"
+    return shown
 
 
 def data_flow(table: TrainingTable, config: ExperimentConfig, manifest: SplitManifest) -> Flow:
@@ -96,7 +107,7 @@ def _people(table: TrainingTable, config: ExperimentConfig) -> Flow:
     if included is None and not config.cohort.exclude_missing_outcome:
         included = n_analysed + n_left_out  # a missing outcome would have been an error
     n_usable = None if included is None else included - n_left_out
-    filters = ", ".join(f"{name} = {value}" for name, value in config.cohort.include.items())
+    filters = ", ".join(f"{name} = {value}" for name, value in shown_include(config).items())
     flow = [
         _stage("listed in participants.tsv", listed, "" if listed is not None else FILE_NOT_AT_HAND),
         _stage("included", included, filters or "no filter; controls never are"),
@@ -174,7 +185,7 @@ def _known_about(table: TrainingTable, config: ExperimentConfig) -> pd.DataFrame
 
 def _age(people: pd.DataFrame) -> dict[str, float | int] | None:
     ages = pd.to_numeric(people[AGE], errors="coerce").dropna() if AGE in people else pd.Series(dtype=float)
-    if len(ages) < 2:
+    if len(ages) < FEWEST_AGES:
         return None
     return {
         "mean": float(ages.mean()),

@@ -28,7 +28,7 @@ from training.evaluation.power import PowerStatement
 from training.evaluation.split_manifest import SplitManifest
 from training.evaluation.treatment_effect import BenefitAnalysis
 from training.model_result import ModelResult
-from training.report.cohort_record import cohort_document, data_flow, features_document, is_synthetic
+from training.report.cohort_record import cohort_document, data_flow, features_document, is_synthetic, shown_include
 from training.report.model_record import (
     age_and_sex_labels,
     benefit_groups,
@@ -116,7 +116,7 @@ def record_experiment(
         "audit": _audit_document(audit),
         "benefit": benefit.document() | {"groups": benefit_groups(benefit, table)},
         "power": power.document(),
-        "coverage": coverage.document() if coverage else None,
+        "coverage": coverage_document(coverage) if coverage else None,
         "calibration_bins": calibration_bins(first.predicted),
         "coefficients": rows,
         "n_coefficients_not_shown": n_rest,
@@ -135,9 +135,13 @@ def record_experiment(
 
 
 def config_document(config: ExperimentConfig) -> dict[str, Any]:
-    """Every section as a plain dict; of absolute paths only the file's name, for a folder's name can be a person's."""
+    """Every section as a plain dict, without names of people.
+
+    Of absolute paths only the file's name is kept, for a folder's name can be a person's.
+    """
     document = asdict(config)
     del document["source"]
+    document["cohort"]["include"] = shown_include(config)
     for section, key in (("cohort", "features"), ("cohort", "participants")):
         document[section][key] = _without_folder(document[section][key])
     if "://" in document["tracking"]["store"]:
@@ -204,6 +208,14 @@ def _audit_document(audit: AuditReport) -> dict[str, Any]:
     for finding in document["findings"]:
         if finding["step"] == DUPLICATES:
             finding["message"] = finding["message"].partition(": ")[0] + "."
+    return document
+
+
+def coverage_document(coverage: RealisedCoverage) -> dict[str, Any]:
+    """Return the coverage; without its arms where one is so small that its share would tell of single people."""
+    document = coverage.document()
+    if any(one.n_people < FEWEST_PER_GROUP for one in coverage.by_arm.values()):
+        document |= {"by_arm": {}, "lacking": []}
     return document
 
 

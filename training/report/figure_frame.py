@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,7 @@ RESEARCH_ONLY: Final = "Research use only"
 SYNTHETIC: Final = "synthetic data"
 MARK_SIZE, LINE_WIDTH = 5.0, 1.4
 TEXT_LENGTH = 46
+LINE_LENGTH = 52  # of a label in two lines: holds two regions of the longest names
 HEAD_POINTS: Final = 14  # room above a figure that stands on its own
 _TITLE_END: Final = re.compile(r"</title>")
 _SIZE: Final = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)" width="(\d+)" height="(\d+)"')
@@ -128,6 +130,17 @@ def legend(axes: Axes, **options: Any) -> None:
 def short(words: str, *, length: int = TEXT_LENGTH) -> str:
     """Cut what would not fit beside an axis."""
     return words if len(words) <= length else words[: length - 1] + "…"
+
+
+def wrapped(words: str, *, length: int = LINE_LENGTH) -> str:
+    """Break a label that would not fit beside an axis into two lines; features that differ at their end stay apart.
+
+    Examples
+    --------
+    >>> wrapped("gPPI while viewing faces: left rACC → right amygdala", length=40).splitlines()
+    ['gPPI while viewing faces: left rACC →', 'right amygdala']
+    """
+    return "\n".join(textwrap.wrap(words, length, max_lines=2, placeholder="…"))
 
 
 def in_words(feature: str) -> str:

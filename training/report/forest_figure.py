@@ -9,9 +9,9 @@ from xml.sax.saxutils import escape
 from predictor.report.svg import Axis, axis_around, element, figure, text
 from training.report.short_numbers import p_in_words, with_interval
 
-WIDTH, LEFT, RIGHT = 860.0, 250.0, 600.0
+WIDTH, LEFT, RIGHT = 960.0, 330.0, 690.0
 TOP, ROW_HEIGHT = 58.0, 26.0
-SHOWN_LETTERS = 30
+SHOWN_LETTERS = 44
 
 Experiment = Mapping[str, Any]
 
@@ -92,4 +92,6 @@ def _worth(one: Experiment) -> str:
 
 
 def _shortened(words: str) -> str:
-    return words if len(words) <= SHOWN_LETTERS else f"{words[: SHOWN_LETTERS - 1]}…"
+    """Leave the middle out: variants of an experiment differ at the end of their names."""
+    kept = SHOWN_LETTERS // 2
+    return words if len(words) <= SHOWN_LETTERS else f"{words[: kept - 1]}…{words[-kept:]}"

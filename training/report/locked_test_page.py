@@ -30,7 +30,7 @@ def locked_test_page(document: Document) -> str:
     Parameters
     ----------
     document
-        Of `training.locked_result`.
+        Of `training.locked.locked_result`.
 
     Returns
     -------
@@ -154,8 +154,8 @@ def _facts(document: Document) -> Rows:
     ]
     without = document["without_duplicates"]
     if without:
-        shown = f"{without['n']} people, R2 {_value(without, 'r2')}, MAE {_value(without, 'mae')}"
-        rows.append(("With one of each pair left out", shown))
+        numbers = without.get("not_reported") or f"R2 {_value(without, 'r2')}, MAE {_value(without, 'mae')}"
+        rows.append(("With one of each pair left out", f"{without['n']} people, {numbers}"))
     return rows
 
 

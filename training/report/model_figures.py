@@ -18,6 +18,7 @@ from training.report.figure_frame import (
     quiet_grid,
     short,
     signed_colour,
+    wrapped,
 )
 from training.report.record_reading import first_model, is_reported, model_in_words
 
@@ -81,7 +82,7 @@ def coefficients_figure(document: Document) -> DrawnFigure | None:
                 _draw_weight(left, interactions[row["feature"]], place - 0.18, is_filled=False)
             right.barh(place, row["selection_frequency"], height=0.55, color=MUTED)
         left.axvline(0, color=MUTED, linewidth=0.8)
-        left.set_yticks(range(len(shown)), [short(in_words(row["feature"]), length=64) for row in reversed(shown)])
+        left.set_yticks(range(len(shown)), [wrapped(in_words(row["feature"])) for row in reversed(shown)])
         left.set_xlabel(f"{unit} per standard deviation")
         right.set_xlim(0, 1)
         right.set_xlabel("selected, share of folds")
@@ -163,7 +164,7 @@ def _draw_weight(axes: Axes, row: Document, place: float, *, is_filled: bool) ->
 def _draw_bars(axes: Axes, sizes: Mapping[str, float], *, title: str, unit: str) -> None:
     names = list(reversed(list(sizes)))
     axes.barh(range(len(names)), [sizes[name] for name in names], height=0.6, color=UP)
-    axes.set_yticks(range(len(names)), [short(name, length=58) for name in names])
+    axes.set_yticks(range(len(names)), [wrapped(name) for name in names])
     axes.set_ylim(-0.6, len(names) - 0.4)
     if title:
         axes.set_title(title, loc="left", color=INK, fontsize=SMALL)

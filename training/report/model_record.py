@@ -27,11 +27,11 @@ MIN_PER_BIN, MAX_BINS = 5, 8
 SAME = 1e-9  # predictions that differ by less than rounding
 # Numbers about fewer people than this say more about chance than about the subgroup.
 MIN_PER_SUBGROUP = 20
-# A level with fewer people than this could be worked out from the others and the whole.
+# A level with fewer people than this could be worked out from the others and the whole; so could those without one.
 MIN_PER_LEVEL = 5
 MAX_ROWS = 200
 N_BENEFIT_GROUPS = 4
-TOO_SMALL_LEVEL = "a level has so few people that the other levels would give them away"
+TOO_SMALL_LEVEL = "a level, or those of no known level, are so few that the others would give them away"
 
 
 def calibration_bins(predicted: OutOfFold) -> list[Row]:
@@ -147,7 +147,8 @@ def subgroups(predicted: OutOfFold, table: TrainingTable, columns: Mapping[str, 
     -------
     list of dict
         column, level, n, too_few, r2 (against the training means), mae, bias (observed minus predicted, outcome's
-        unit); numbers are None below 20 people, and in a whole column one of whose levels has fewer than five.
+        unit); numbers are None below 20 people, and in a whole column where a level, or the people whose level is not
+        known, are fewer than five.
     """
     labelled = {name: list(labels) for name, labels in columns.items()}
     labelled |= {"arm": table.arms} if table.arms else {}
@@ -237,7 +238,8 @@ def _levels(predicted: OutOfFold, column: str, labels: NDArray[np.str_]) -> Iter
     levels, counts = np.unique(labels[labels != ""], return_counts=True)
     if len(levels) < 2:
         return
-    gives_away = bool(counts.min() < MIN_PER_LEVEL)
+    n_unknown = len(labels) - int(counts.sum())
+    gives_away = bool(counts.min() < MIN_PER_LEVEL) or 0 < n_unknown < MIN_PER_LEVEL
     for level, n_people in zip(levels, counts, strict=True):
         too_few = bool(n_people < MIN_PER_SUBGROUP)
         found = (

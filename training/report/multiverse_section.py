@@ -31,7 +31,7 @@ def multiverse_section(document: Mapping[str, Any]) -> MultiverseSection:
     Parameters
     ----------
     document
-        What `training.multiverse_record.multiverse_document` returns.
+        What `training.multiverse.multiverse_record.multiverse_document` returns.
     """
     columns = ("decision", "alternative", "universes", "median R2", "beat the strongest baseline")
     rows = [

@@ -64,17 +64,20 @@ def calibration_figure(document: Document) -> DrawnFigure | None:
     has_outcome, has_response = is_reported(calibration) and len(bins) > 1, is_reported(groups)
     if not (has_outcome or has_response):
         return None
+    left, right = ("Left: ", "Right: ") if has_outcome and has_response else ("", "")
     parts = []
     if has_outcome:
         slope = calibration["slope_interval"]
         parts.append(
-            f"Left: slope {calibration['slope']:.2f} [{slope['lower']:.2f}, {slope['upper']:.2f}] of found on "
+            f"{left}slope {calibration['slope']:.2f} [{slope['lower']:.2f}, {slope['upper']:.2f}] of found on "
             "predicted, counted from the training means; 1 is ideal, below 1 predictions are too extreme."
         )
     if has_response:
         parts.append(
-            "Share of responders in groups of equal size by predicted probability, with 95 % Wilson intervals."
+            f"{right}share of responders in groups of equal size by predicted probability, with 95 % Wilson intervals."
         )
+
+    caption = " ".join(part[0].upper() + part[1:] for part in parts)
 
     def paint(figure: Figure) -> None:
         panels = iter(np.atleast_1d(figure.subplots(1, int(has_outcome) + int(has_response))))
@@ -84,7 +87,7 @@ def calibration_figure(document: Document) -> DrawnFigure | None:
             _draw_response_calibration(next(panels), groups)
 
     width = WIDTH_INCHES if has_outcome and has_response else 5.2
-    return draw("calibration", "Calibration", " ".join(parts), height=3.9, paint=paint, width=width)
+    return draw("calibration", "Calibration", caption, height=3.9, paint=paint, width=width)
 
 
 def decision_figure(document: Document) -> DrawnFigure | None:

@@ -8,8 +8,8 @@ from training.evaluation.leak_finding import TITLES
 from training.evaluation.metrics import Interval, NotReported
 from training.evaluation.permutation import PermutationTest
 from training.experiment import ExperimentResult
-from training.model_names import CLASSIFIERS
 from training.model_result import ModelResult
+from training.models.model_names import CLASSIFIERS
 from training.report.short_numbers import short
 
 __all__ = ["result_lines", "short"]

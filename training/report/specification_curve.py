@@ -30,7 +30,7 @@ def specification_curve(document: Mapping[str, Any]) -> str:
     Parameters
     ----------
     document
-        What `training.multiverse_record.multiverse_document` returns.
+        What `training.multiverse.multiverse_record.multiverse_document` returns.
     """
     universes = sorted(document["universes"], key=lambda one: (one["r2"], one["number"]))
     step = (RIGHT - LEFT) / len(universes)

@@ -93,6 +93,17 @@ TRAINING_REFERENCES: Final[Mapping[str, Reference]] = {
         "connectivity. Nat Protoc 12:506-518.",
         "10.1038/nprot.2016.178",
     ),
+    "simonsohn2020": Reference(
+        "Simonsohn et al., 2020",
+        "Simonsohn U, Simmons JP, Nelson LD (2020). Specification curve analysis. Nat Hum Behav 4:1208-1214.",
+        "10.1038/s41562-020-0912-z",
+    ),
+    "steegen2016": Reference(
+        "Steegen et al., 2016",
+        "Steegen S, Tuerlinckx F, Gelman A, Vanpaemel W (2016). Increasing transparency through a multiverse analysis. "
+        "Perspect Psychol Sci 11:702-712.",
+        "10.1177/1745691616658637",
+    ),
     "tibshirani1996": Reference(
         "Tibshirani, 1996",
         "Tibshirani R (1996). Regression shrinkage and selection via the lasso. J R Stat Soc B 58:267-288.",

@@ -16,13 +16,14 @@ from typing import Any, Literal
 from training.report.markdown import plain, table
 from training.report.record_parts import Document
 from training.report.tripod_answers import Source
+from training.report.tripod_of_analysis import OF_ANALYSIS
 from training.report.tripod_of_methods import OF_METHODS
 from training.report.tripod_of_results import OF_RESULTS
 from training.report.tripod_questions import QUESTIONS, Applies, Question
 
 Status = Literal["answered", "partly", "gap", "not applicable"]
 
-ANSWERS = {**OF_METHODS, **OF_RESULTS}
+ANSWERS = {**OF_METHODS, **OF_ANALYSIS, **OF_RESULTS}
 REFERENCE = "Collins et al. (2024), BMJ 385:e078378"
 
 

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from training.report.record_parts import Document, said
+from training.report.record_parts import Document, part, said
 
 Source = Literal["run", "people"]
 
 SIMULATED = "the people are simulated; nobody was measured or asked"
-NO_EVALUATION = "development with internal validation only; a locked test in other people has a report of its own"
+SAME_PEOPLE = (
+    "development with internal validation: the same people train and judge, in turns; a locked test in other people "
+    "has a report of its own"
+)
+NO_UPDATING = "nothing is updated after an evaluation: a bundle never changes, another model is another version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +60,8 @@ def completed(text: str, document: Document, entry: str, what: str) -> Answer:
     """Return what the run knows, completed by what people wrote, else with that named as missing."""
     addition = said(document, entry)
     return Answer(f"{text} {addition}".strip(), "" if addition else f"{what} ([report] {entry})", source="people")
+
+
+def are_sites_left_out(document: Document) -> bool:
+    """Whether models were judged at sites that they had not seen."""
+    return part(document, "config", "validation").get("scheme") == "leave_one_site_out"

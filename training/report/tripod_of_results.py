@@ -20,9 +20,11 @@ from training.report.record_parts import (
     with_interval,
 )
 from training.report.tripod_answers import (
-    NO_EVALUATION,
+    NO_UPDATING,
+    SAME_PEOPLE,
     Answer,
     AnswerMaker,
+    are_sites_left_out,
     completed,
     fixed,
     not_applicable,
@@ -48,6 +50,16 @@ def _characteristics(document: Document) -> Answer:
     }
     text = "; ".join(f"{name}: {value}" for name, value in known.items() if value)
     return Answer(text, ", ".join(name for name in ("age", "sex") if not known[name]))
+
+
+def _comparison(document: Document) -> Answer:
+    """Compare those who judge with those who train, where they are of different sites."""
+    if not are_sites_left_out(document):
+        return Answer(not_applicable=SAME_PEOPLE)
+    return Answer(
+        f"People per site, each judged by the others: {counts(part(document, 'cohort', 'n_per_site'))}.",
+        "predictors and outcome by site",
+    )
 
 
 def _numbers(document: Document) -> Answer:
@@ -159,12 +171,12 @@ def _users(document: Document) -> Answer:
 OF_RESULTS: Mapping[str, AnswerMaker] = {
     "20a": _flow,
     "20b": _characteristics,
-    "20c": not_applicable(NO_EVALUATION),
+    "20c": _comparison,
     "21": _numbers,
     "22": _specification,
     "23a": _performance,
     "23b": _heterogeneity,
-    "24": not_applicable(NO_EVALUATION),
+    "24": not_applicable(NO_UPDATING),
     "25": _interpretation,
     "26": _limitations,
     "27a": fixed(

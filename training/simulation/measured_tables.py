@@ -22,7 +22,7 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, default_recipe
 from training.cohort.change_scores import ChangeScores, change_scores, with_scale_change, write_change_scores
 from training.cohort.participants import PARTICIPANT_ID
-from training.feature_table import FeatureTable
+from training.extraction.feature_table import FeatureTable
 from training.simulation.bids_writer import write_tsv
 from training.simulation.neural_model import (
     FACES_INHIBITION_MEAN_HZ,

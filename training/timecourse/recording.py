@@ -23,7 +23,7 @@ from predictor.features.recipe import Recipe
 from predictor.features.run_preparation import RestRun, prepare_rest_run, run_confounds
 from predictor.scan.session import BaselineSession, Run
 from training.cohort.visit import CohortVisit
-from training.feature_table import FailedVisit
+from training.extraction.feature_table import FailedVisit
 from training.timecourse.window_plan import SECONDS_PER_MINUTE, SlidingPlan, WindowPlan
 
 SIDECAR_REMEDY = "Write a side-car (same name, .json) with RepetitionTime in seconds, or use scans."

@@ -1,0 +1,241 @@
+"""What the log book costs: logging beside an experiment's own time, `krp report`, and `krp compare` over 200 runs.
+
+`python tests/benchmarks/bench_log_book.py` trains experiments/baseline_prediction.toml on a simulated trial (with
+--demo on the files that `make run` made) in a process of its own, with a stopwatch on everything that the log book, the
+record, the report, the card and the registry add, their imports included; then it writes the report of that run, and
+compares 200 runs of a store made for it, as commands in fresh processes. Beside them stands a process that only imports
+MLflow, which no command that reads the log book can do without.
+
+Targets: logging adds at most 10 % to the experiment's time; a report takes 20 s and a comparison 3 s. The first is a
+ratio of two times on one clock. The other two are times of a machine with a free core: where more processes want to run
+than there are cores, processor time is held against them, and said to be. The exit code is 1 when a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+# As `krp` and the Makefile do.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from fresh_process import say
+
+PROJECT = Path(__file__).resolve().parents[2]
+EXPERIMENT = PROJECT / "experiments" / "baseline_prediction.toml"
+KRP = (sys.executable, "-m", "predictor")
+IMPORT_MLFLOW = (sys.executable, "-c", "import mlflow")
+MAX_LOGGING_SHARE, MAX_REPORT_S, MAX_COMPARE_S = 0.10, 20.0, 3.0
+N_EXPERIMENTS, N_RUNS_OF_EACH, N_MODELS = 20, 10, 10
+# What `training.experiment` calls for the log book; everything else it calls is the experiment itself.
+LOGGING = ("open_store", "check_shelf", "log_experiment", "log_model", "log_findings", "record_experiment",
+           "previous_versions", "with_reading_matter", "log_record", "gate_measurements", "register_bundle",
+           "version_tags")  # fmt: skip
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds inside what is watched, by name; what is called from inside belongs to the caller."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    is_running: bool = False
+
+    @contextmanager
+    def watch(self, name: str) -> Iterator[None]:
+        """Measure a block, unless it stands in one that is measured already."""
+        if self.is_running:
+            yield
+            return
+        self.is_running, start = True, time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.is_running = False
+
+    def watched(self, name: str, run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function, measured."""
+
+        def measured(*arguments: Any, **options: Any) -> Any:
+            with self.watch(name):
+                return run(*arguments, **options)
+
+        return measured
+
+    def watched_run(self, start_run: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the context manager of a run with its opening and its closing measured, not what stands between."""
+
+        @contextmanager
+        def measured(*arguments: Any, **options: Any) -> Iterator[Any]:
+            run = start_run(*arguments, **options)
+            with self.watch("start_run"):
+                log = run.__enter__()
+            yield log
+            with self.watch("start_run"):
+                run.__exit__(None, None, None)
+
+        return measured
+
+
+def train(store: Path, *, is_demo: bool) -> dict[str, Any]:
+    """Train the experiment in this process; seconds of all of it and of the log book's parts."""
+    start, stopwatch = time.perf_counter(), Stopwatch()
+    # First what the experiment needs by itself, so that only what the log book adds is counted for it.
+    import training.audit
+    import training.final_model
+    import training.judged_models
+    from training.config import read_experiment
+
+    with stopwatch.watch("imports"):
+        import training.experiment as experiment
+        from training.log_book.tracking import RunLog
+    for name in LOGGING:
+        setattr(experiment, name, stopwatch.watched(name, getattr(experiment, name)))
+    experiment.start_run = stopwatch.watched_run(experiment.start_run)
+    RunLog.tags = stopwatch.watched("tags", RunLog.tags)  # type: ignore[method-assign]
+    config = read_experiment(EXPERIMENT)
+    config = replace(config, tracking=replace(config.tracking, store=str(store)))
+    result = experiment.run_experiment(config if is_demo else simulated(config, store))
+    seconds = time.perf_counter() - start
+    return {"run_id": result.run_id, "seconds": seconds, "logging_by_part": stopwatch.seconds}
+
+
+def simulated(config: Any, folder: Path) -> Any:
+    """Return the experiment on tables of a trial that is simulated beside the store."""
+    from training.simulation.measured_tables import simulate_tables, write_tables
+    from training.simulation.trial import TrialPlan
+
+    tables = folder.with_name("tables")
+    tables.mkdir()
+    write_tables(simulate_tables(TrialPlan(seed=1)), tables)
+    files = {name: str(tables / f"{name}.tsv") for name in ("features", "participants")}
+    return replace(config, cohort=replace(config.cohort, **files))
+
+
+def fill(folder: Path) -> None:
+    """Write 200 runs of 20 experiments, each with a run per model below it, as `krp train` leaves them."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    from training.log_book.tracking import open_store
+
+    client = open_store(folder).client
+    numbers = {"r2": 0.31, "r2_lower": 0.2, "r2_upper": 0.42, "mae": 12.3, "permutation_p": 0.01, "gain": 40.0,
+               "gain_lower": -5.0, "gain_upper": 80.0, "best_baseline_r2": 0.29}  # fmt: skip
+    facts = {"primary": "elastic_net", "first_model": "elastic_net", "best_baseline": "arm + clinical"}
+    settings = {"outcome": "caps5_percent_improvement", "n_participants": "120"}
+    settings |= {f"validation.setting_{number}": "1" for number in range(25)}
+    for number in range(N_EXPERIMENTS):
+        name = f"experiment-{number:02d}"
+        experiment = client.create_experiment(name)
+        for _ in range(N_RUNS_OF_EACH):
+            own = facts | {"kind": "experiment", "splits_digest": f"sha256:{number % 3}"}
+            parent = client.create_run(experiment, tags=own, run_name=name).info.run_id
+            one, rest = ([Metric(key, value, 0, 0) for key, value in numbers.items()], [])
+            rest = [Param(key, value) for key, value in settings.items()]
+            client.log_batch(parent, one, rest, [RunTag("synthetic", "yes")])
+            for model in range(N_MODELS):
+                below = {"kind": "model", "mlflow.parentRunId": parent}
+                child = client.create_run(experiment, tags=below, run_name=f"model {model}").info.run_id
+                client.log_batch(child, one)
+                client.set_terminated(child)
+            client.set_terminated(parent)
+
+
+def time_command(command: Sequence[str], *, n_rounds: int) -> dict[str, float]:
+    """Median seconds of a fresh process, on the clock and of the processor."""
+    walls, cpus = [], []
+    for _ in range(n_rounds):
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=PROJECT)
+        walls.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return {"seconds": statistics.median(walls), "cpu_seconds": statistics.median(cpus)}
+
+
+def measure_all(folder: Path, *, n_rounds: int, is_demo: bool) -> dict[str, Any]:
+    """Train, report and compare; times, and what is held against the targets."""
+    store, filled = folder / "mlruns", folder / "filled"
+    in_its_own = [sys.executable, __file__, "--measure", str(store), *(["--demo"] if is_demo else [])]
+    trained = json.loads(subprocess.run(in_its_own, check=True, stdout=subprocess.PIPE, text=True, cwd=PROJECT).stdout)
+    fill(filled)
+    report = [*KRP, "report", trained.pop("run_id"), "--store", str(store), "--out", str(folder / "report.html")]
+    compare = [*KRP, "compare", "--all-runs", "--store", str(filled)]
+    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    result: dict[str, Any] = {
+        "trained": trained,
+        "mlflow": time_command(IMPORT_MLFLOW, n_rounds=n_rounds),
+        "report": time_command(report, n_rounds=n_rounds),
+        "compare": time_command(compare, n_rounds=n_rounds),
+        "clock": "cpu_seconds" if is_busy else "seconds",
+    }
+    logging_s = sum(trained["logging_by_part"].values())
+    result["logging_share"] = logging_s / (trained["seconds"] - logging_s)
+    report_s, compare_s = (result[name][result["clock"]] for name in ("report", "compare"))
+    result["passed"] = {
+        "logging": result["logging_share"] <= MAX_LOGGING_SHARE,
+        "report": report_s <= MAX_REPORT_S,
+        "compare": compare_s <= MAX_COMPARE_S,
+    }
+    return result
+
+
+def lines(result: dict[str, Any]) -> Iterator[str]:
+    """Return what is printed, a verdict in every line."""
+    trained, floor, passed = result["trained"], result["mlflow"], result["passed"]
+    parts = sorted(trained["logging_by_part"].items(), key=lambda part: -part[1])
+    logging_s = sum(seconds for _, seconds in parts)
+    yield (
+        f"experiment {trained['seconds']:.1f} s, of it logging {logging_s:.2f} s: adds {result['logging_share']:.1%} "
+        f"(target {MAX_LOGGING_SHARE:.0%}): {_verdict(passed['logging'])}"
+    )
+    yield "  " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in parts)
+    for name, target in (("report", MAX_REPORT_S), ("compare", MAX_COMPARE_S)):
+        one = result[name]
+        yield (
+            f"krp {name}: {one['seconds']:.2f} s (cpu {one['cpu_seconds']:.2f} s), "
+            f"{one['cpu_seconds'] / floor['cpu_seconds']:.2f} x the import of MLflow "
+            f"(target {target:.0f} s): {_verdict(passed[name])}"
+        )
+    yield f"import of MLflow: {floor['seconds']:.2f} s (cpu {floor['cpu_seconds']:.2f} s)"
+    if result["clock"] == "cpu_seconds":
+        yield "the machine was busy: processor time was held against the targets of report and compare"
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="times each command is run (default 3)")
+    parser.add_argument("--demo", action="store_true", help="train on the files of `make run`")
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.add_argument("--measure", type=Path, metavar="STORE", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        say(json.dumps(train(arguments.measure, is_demo=arguments.demo)))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure_all(Path(folder), n_rounds=arguments.rounds, is_demo=arguments.demo)
+    for line in [json.dumps(result, indent=2)] if arguments.json else lines(result):
+        say(line)
+    return 0 if all(result["passed"].values()) else 1
+
+
+def _verdict(is_met: bool) -> str:
+    return "met" if is_met else "MISSED"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

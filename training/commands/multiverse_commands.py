@@ -1,0 +1,78 @@
+"""`krp multiverse`: the same experiment under other reasonable decisions."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from predictor.console import emit, say
+from predictor.errors import UsageError
+from training.commands.cohort_commands import add_jobs
+
+
+def add_multiverse(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `krp multiverse` to the command line."""
+    parser = subparsers.add_parser(
+        "multiverse",
+        help="run an experiment under all alternatives that its file names, on the same people and folds",
+        description=(
+            "Cross-validates the primary model under every combination of the alternatives in [multiverse], on the "
+            "people whom all universes can use and on the same folds, each beside the strongest baseline. Logs one "
+            "run with a child per universe, registers nothing, and marks the registered universe: the others say how "
+            "much the result hangs on decisions, and none of them may be picked afterwards."
+        ),
+        epilog="Exit codes: 0 done, 2 wrong use, 3 input invalid (a missing feature table is named with its command).",
+    )
+    parser.add_argument(
+        "experiment",
+        type=Path,
+        metavar="EXPERIMENT.toml",
+        help="a file with a section [multiverse]",
+    )
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
+        help="replace one value of the file; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--permutations", type=int, default=0, metavar="N",
+        help="also test the best universe against the best of all universes under N permuted outcomes (0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="also write document, table and figure to this folder",
+    )
+    parser.add_argument("--json", action="store_true", help="print the document instead of the table")
+    add_jobs(parser)
+    parser.set_defaults(run=_multiverse)
+
+
+def _multiverse(arguments: argparse.Namespace) -> int:
+    # Imported here, so that `krp --help` does not wait for mlflow and scikit-learn.
+    from training.log_book.tracking import document_text, open_store
+    from training.multiverse.multiverse import run_multiverse
+    from training.multiverse.multiverse_log import log_multiverse, multiverse_files
+    from training.multiverse.multiverse_plan import read_multiverse
+    from training.multiverse.multiverse_record import multiverse_document
+    from training.output_files import make_folder, write_atomically
+    from training.report.multiverse_section import multiverse_lines
+
+    if arguments.permutations < 0:
+        raise UsageError("expected 0 or more permutations.", where="--permutations")
+    plan = read_multiverse(arguments.experiment, overrides=arguments.overrides)
+    plan.check_tables()
+    store = open_store(plan.config.tracking.store)
+    result = run_multiverse(
+        plan, n_jobs=None if arguments.jobs == -1 else arguments.jobs, n_permutations=arguments.permutations
+    )
+    document = multiverse_document(result)
+    run_id = log_multiverse(store, result, document)
+    if arguments.out:
+        for name, content in multiverse_files(document).items():
+            make_folder((arguments.out / name).parent)
+            write_atomically(arguments.out / name, content)
+    for line in [document_text(document)] if arguments.json else multiverse_lines(document):
+        emit(line)
+    say(f"{len(result.universes)} universes in {result.seconds:.0f} s; logged as run {run_id}")
+    return 0

@@ -1,0 +1,1 @@
+"""A cohort's visits to one feature table."""

@@ -1,0 +1,1 @@
+"""One look at other people with a locked model."""

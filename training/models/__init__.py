@@ -1,0 +1,1 @@
+"""Candidate models that tune themselves inside a fold."""

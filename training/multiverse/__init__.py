@@ -1,0 +1,1 @@
+"""All defensible variants of one experiment, on the same folds."""

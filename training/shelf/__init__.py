@@ -1,0 +1,1 @@
+"""Registered models: from a bundle to the alias `champion`, and back."""
