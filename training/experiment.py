@@ -41,7 +41,7 @@ from training.log_book.experiment_log import (
     log_record,
     version_tags,
 )
-from training.log_book.tracking import open_store, start_run
+from training.log_book.tracking import RunLog, Store, open_store, start_run
 from training.model_result import ModelResult
 from training.report.experiment_record import ExperimentRecord, record_experiment
 from training.report.model_card import with_reading_matter
@@ -104,7 +104,17 @@ def run_experiment(config: ExperimentConfig, *, n_jobs: int | None = None) -> Ex
 
 
 def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int | None = None) -> ExperimentResult:
-    """Run an experiment on a cohort that is read already; see `run_experiment`."""
+    """Run an experiment on a cohort that is read already; see `run_experiment`.
+
+    Raises
+    ------
+    TrainingError
+        If people are too few for prediction intervals, or a model cannot be fitted; nothing is logged then.
+    RegisteredNameError
+        If the registered name stands for another outcome, or for no analysis where this is one.
+    TrackingError
+        If the store cannot be reached or written.
+    """
     start = time.monotonic()
     if len(table.outcome) < MIN_PEOPLE:  # said now, not when everything is fitted
         raise TrainingError(f"expected at least {MIN_PEOPLE} participants, got {len(table.outcome)}.", where="[cohort]")
@@ -123,30 +133,24 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
             with start_run(store, config.name, name=model.name, parent=log) as run:
                 log_model(run, model, manifest.participants)
         first = estimators[models[0].name]
+        fitted_to = outcomes[models[0].name]
         permutation = chance_level(estimators, table, models, manifest, config, n_jobs=n_jobs)
         audit = _audit(models[0].name, table, manifest, config, n_jobs=n_jobs)
-        benefit = analyse_benefit(
-            table,
-            first,
-            manifest.partitions,
-            seed=config.validation.seed,
-            fitted_to=outcomes[models[0].name],
-            n_jobs=n_jobs,
-        )
-        power, coverage = power_beside_baselines(models), try_intervals(first, table, config, n_jobs=n_jobs)
-        found: dict[str, Any] = {"permutation": permutation, "audit": audit, "benefit": benefit}
-        found |= {"power": power, "coverage": coverage}
+        found: dict[str, Any] = {
+            "permutation": permutation,
+            "audit": audit,
+            "benefit": _benefit(first, fitted_to, table, manifest, config, n_jobs=n_jobs),
+            "power": power_beside_baselines(models),
+            "coverage": try_intervals(first, table, config, n_jobs=n_jobs),
+        }
         log_findings(log, models, **found)
         bundle = registered = None
         if not config.model.is_competition:
             bundle = build_bundle(first, table, config, card={}, n_jobs=n_jobs)
         seconds = time.monotonic() - start
         record = record_experiment(config, table, manifest, models=models, bundle=bundle, seconds=seconds, **found)
-        previous = previous_versions(store, bundle.name) if bundle else []
-        if bundle:
-            bundle = with_reading_matter(bundle, record.document, previous=previous)
         # Everything that people read stands in the log book before there is a version that could be used.
-        log_record(log, record, bundle, previous=previous)
+        bundle = _write_up(record, bundle, store=store, log=log)
         if bundle:
             measured = gate_measurements(config, table, models, permutation, audit, logged_at, fitting_at)
             registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
@@ -154,17 +158,29 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
     return ExperimentResult(
         models=models,
         manifest=manifest,
-        permutation=permutation,
-        audit=audit,
-        benefit=benefit,
-        power=power,
-        coverage=coverage,
         bundle=bundle,
         registered=registered,
         record=record,
         run_id=log.run_id,
         seconds=time.monotonic() - start,
+        **found,
     )
+
+
+def _write_up(record: ExperimentRecord, bundle: ModelBundle | None, *, store: Store, log: RunLog) -> ModelBundle | None:
+    """Log what people read; returns the bundle with its card and TRIPOD+AI table."""
+    previous = previous_versions(store, bundle.name) if bundle else []
+    complete = with_reading_matter(bundle, record.document, previous=previous) if bundle else None
+    log_record(log, record, complete, previous=previous)
+    return complete
+
+
+def _benefit(
+    first: Any, fitted_to: Any, table: TrainingTable, manifest: SplitManifest, config: ExperimentConfig, *, n_jobs: int
+) -> BenefitAnalysis:
+    """Tell benefit from prognosis by the model that counts, on the folds on which it was judged."""
+    seed = config.validation.seed
+    return analyse_benefit(table, first, manifest.partitions, seed=seed, fitted_to=fitted_to, n_jobs=n_jobs)
 
 
 def _audit(

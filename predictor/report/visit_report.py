@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from predictor.features.extraction import extract_features, session_quality
 from predictor.features.feature_vector import FeatureVector
@@ -18,15 +18,13 @@ from predictor.features.run_preparation import run_confounds
 from predictor.report.feature_sections import feature_context
 from predictor.report.intervals import intervals_svg
 from predictor.report.methods_text import describe_methods
+from predictor.report.page_template import page_template
 from predictor.report.run_sections import run_context
 from predictor.report.summary import arm_lines, benefit_lines
 from predictor.report.waterfall import waterfall_svg
 from predictor.report.wording import place_and_kind, quantity
 from predictor.scan.quality import Reason
 from predictor.scan.session import BaselineSession
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 _SECTIONS: Final = (
     ("answer", "Answer"),
@@ -103,7 +101,7 @@ def visit_report(
     is_shown["connections"] = context["connections"] or context["activation_svg"]
     context["sections"] = [{"id": name, "title": title} for name, title in _SECTIONS if is_shown.get(name, True)]
     script = _resource("visit_report.js")
-    return _template().render(
+    return page_template("predictor.report", "visit_report.html").render(
         context, style=_resource("visit_report.css"), script=script, script_hash=_policy_hash(script)
     )
 
@@ -167,17 +165,3 @@ def _policy_hash(script: str) -> str:
 @cache
 def _resource(name: str) -> str:
     return files("predictor.report").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("predictor.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("visit_report.html")

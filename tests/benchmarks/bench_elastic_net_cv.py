@@ -6,14 +6,16 @@ installed; otherwise the time stored with the case is printed, as such: it was t
 
 Targets: at least 20 times faster than R; 1,000 permutations (n = 21, 12 features) within 60 s on 2 cores. Both sides of
 the first are processor time, since one nested cross-validation uses one core and other work on the machine should not
-decide; R's stored time is that of a clock. The exit code is 1 when a target is missed. The time of the first call,
-which compiles, is printed beside.
+decide; R's stored time is that of a clock. The second is a time on the clock or, where more processes want to run than
+there are cores, processor time per thread, and it says so. The exit code is 1 when a target is missed. The time of the
+first call, which compiles, is printed beside.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -81,6 +83,7 @@ def measure_case(name: str, *, n_rounds: int) -> dict[str, Any]:
 def measure_permutations(name: str, *, n_permutations: int, n_jobs: int) -> dict[str, Any]:
     """Time the permutation test of the whole nested leave-one-out."""
     columns, outcome = read_case(name)
+    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)  # before our own threads count
     observed = r2_against_training_mean(nested_elastic_net(columns, outcome, leave_one_out(len(outcome))))
     wall, cpu = time.perf_counter(), time.process_time()
     found = permute_elastic_net(
@@ -100,6 +103,7 @@ def measure_permutations(name: str, *, n_permutations: int, n_jobs: int) -> dict
         "p_value": found.p_value,
         "seconds": time.perf_counter() - wall,
         "cpu_seconds": time.process_time() - cpu,
+        "is_busy": is_busy,
     }
 
 
@@ -119,7 +123,9 @@ def main() -> int:
     first_s = time.perf_counter() - start
     cases = [measure_case(name, n_rounds=arguments.rounds) for name in CASES]
     permutations = measure_permutations(CASES[0], n_permutations=arguments.permutations, n_jobs=arguments.jobs)
-    scaled_s = permutations["seconds"] * 1000 / arguments.permutations
+    one_core_s = permutations["cpu_seconds"] / permutations["n_jobs"]
+    taken_s = one_core_s if permutations["is_busy"] else permutations["seconds"]
+    scaled_s = taken_s * 1000 / arguments.permutations
     passed = all(case["speed_up"] >= MIN_SPEED_UP for case in cases) and scaled_s <= MAX_PERMUTATION_S
     result = {"first_call_seconds": first_s, "cases": cases, "permutations": permutations, "passed": passed}
     sys.stdout.write((json.dumps(result, indent=2) if arguments.json else _table(result)) + "\n")
@@ -137,7 +143,8 @@ def _table(result: dict[str, Any]) -> str:
     found = result["permutations"]
     lines.append(
         f"{found['n_permutations']} permutations of it, {found['n_jobs']} threads: {found['seconds']:.1f} s "
-        f"(cpu {found['cpu_seconds']:.1f} s; target {MAX_PERMUTATION_S:.0f} s for 1,000 on 2 cores), "
+        f"(cpu {found['cpu_seconds']:.1f} s; target {MAX_PERMUTATION_S:.0f} s for 1,000 on 2 cores"
+        f"{', held against processor time per thread: the machine is busy' if found['is_busy'] else ''}), "
         f"R2 {found['r2']:.3f}, p {found['p_value']:.4f}"
     )
     lines.append("targets met" if result["passed"] else "targets MISSED")

@@ -5,10 +5,12 @@ the six checks only two depend on chance: the baselines (2) and the permutations
 of the time, are drawn where the baselines are beaten; elsewhere the gate has refused already.
 
 With 120 patients the gate lets about half of the trials with the default effect through: what stops the others is `arm
-+ clinical`, beside which 120 people can show the planted gain only half of the time.
++ clinical`, beside which 120 people can show the planted gain only half of the time. Measured over seeds 1 to 50: 23
+passed (46 %, exact 95 % interval 32 to 61 %), `arm + clinical` was beaten by 24, and every trial that beat all
+baselines had p = .01, so that the permutations stopped none; of 50 null trials none passed (0 to 7 %).
 
 Run on its own (minutes): python -m pytest tests/robustness/test_gate_pass_rate.py -s; N_SEEDS in the environment makes
-it shorter or longer (50 for the full measurement).
+it shorter or longer (50 for the full measurement: a quarter of an hour of one core).
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from training.locked.locked_reference import reference_of
 from training.locked.locked_test import answer_all, run_locked_test
 from training.locked.openings import FileOpenings
 from training.report.cohort_record import cohort_document, data_flow
+from training.report.experiment_figures import drawn_figures, report_figures
 from training.report.experiment_record import ExperimentRecord, config_document, coverage_document
 from training.report.experiment_report import report_page
 from training.report.locked_test_page import locked_test_markdown, locked_test_page
@@ -60,7 +61,11 @@ def test_no_number_of_the_report_is_one_of_a_person(result: ExperimentResult, va
 
 def test_the_report_is_made_from_aggregates_and_nothing_else(result: ExperimentResult) -> None:
     alone = ExperimentRecord(result.record.document, None)
-    assert report_page(result.record, aggregates_only=True) == report_page(alone, aggregates_only=True)
+    page = report_page(alone)
+    assert report_page(result.record, aggregates_only=True) == page
+    with_people = drawn_figures(result.record.document, result.record.predictions)
+    assert report_page(result.record, aggregates_only=True, drawn=with_people) == page
+    assert report_figures(result.record, aggregates_only=True, drawn=with_people) == report_figures(alone)
 
 
 def test_no_number_of_card_or_checklist_is_one_of_a_person(

@@ -42,6 +42,17 @@ def test_group_level_writes_one_table_of_everyone(small_trial: Path, tmp_path: P
     }  # fmt: skip
 
 
+def test_families_that_nobody_has_are_named_with_the_reason(
+    small_trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    derivatives = small_trial / "derivatives" / "fmriprep"  # without --bids-dir there are no events
+    assert main(["extract", str(derivatives), str(tmp_path), "group", "--jobs", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "gppi_faces is missing for everyone: " in shown
+    assert "unknown" not in shown
+    assert "rest_fisher_z is missing" not in shown
+
+
 def test_bad_participant_is_named_and_the_others_are_done(
     small_trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

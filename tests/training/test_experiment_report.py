@@ -19,7 +19,7 @@ from training.report.experiment_report import report_page, write_report
 from training.report.figure_frame import in_words, wrapped
 from training.report.model_figures import coefficients_figure
 from training.report.prediction_figures import calibration_figure
-from training.report.record_reading import first_model
+from training.report.record_parts import first_model
 from training.training_table import TrainingTable
 
 

@@ -8,9 +8,9 @@ import pytest
 from predictor.model.explanation import explain
 from predictor.model.person_inputs import person_inputs
 from training.evaluation.nested_cv import OutOfFold
+from training.evaluation.small_cells import FEWEST_SHOWN
 from training.experiment import ExperimentResult
 from training.report.model_record import (
-    MIN_PER_BIN,
     calibration_bins,
     coefficient_rows,
     contribution_document,
@@ -32,7 +32,7 @@ def _predicted(n_people: int) -> OutOfFold:
 def test_no_bin_has_fewer_than_five_people(n_people: int, n_bins: int) -> None:
     bins = calibration_bins(_predicted(n_people))
     assert len(bins) == n_bins
-    assert all(one["n"] >= MIN_PER_BIN for one in bins)
+    assert all(one["n"] >= FEWEST_SHOWN for one in bins)
     assert sum(one["n"] for one in bins) in (n_people, 0)
 
 

@@ -162,6 +162,8 @@ def test_lines_and_section_say_the_same_numbers(document: dict[str, Any]) -> Non
     section = multiverse_section(document)
     assert all(any(sentence in line for line in lines) for sentence in section.sentences)
     assert section.note == document["caution"]
+    assert [one.split(" ")[0] for one in section.references] == ["Steegen", "Simonsohn"]
+    assert all("doi:10." in one for one in section.references)
     assert "faces (registered)" in {row[1] for row in section.rows}
     tested = document | {"chance_of_the_best": {"p_value": 0.25, "n_permutations": 3, "null_r2_95": 0.1}}
     assert "p = .250" in multiverse_section(tested).sentences[-1]

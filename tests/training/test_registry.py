@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,17 @@ def test_references_are_resolved_by_number_and_alias(shelf: Store, put_on_shelf:
     for reference in ("resolved/2", "resolved/champion", "resolved", "/1"):
         with pytest.raises(ModelUnavailableError):
             resolve(reference, store=shelf)
+
+
+def test_an_alias_on_a_version_that_is_gone_is_named_with_its_remedy(shelf: Store, put_on_shelf: PutOnShelf) -> None:
+    put_on_shelf(shelf, "dangling")
+    assert shelf.address.database is not None
+    with closing(sqlite3.connect(shelf.address.database)) as database, database:
+        database.execute("update registered_model_aliases set version = 77 where name = 'dangling'")
+    with pytest.raises(ModelUnavailableError, match="candidate points at version 77") as caught:
+        resolve("dangling/candidate", store=shelf)
+    assert "krp doctor" in caught.value.remedy
+    assert fetch_verified("dangling", "1", store=shelf).version == "1"
 
 
 def experiments(store: Store) -> list[str]:

@@ -161,7 +161,7 @@ def _truth_lines(truth: dict[str, Any]) -> list[str]:
 
 
 def _extract(arguments: argparse.Namespace) -> int:
-    from training.extraction.feature_table import extract_cohort, gather_table
+    from training.extraction.feature_table import absent_families, extract_cohort, gather_table
 
     visits, recipe = find_cohort(arguments)
     summary = extract_cohort(
@@ -172,6 +172,8 @@ def _extract(arguments: argparse.Namespace) -> int:
         table = gather_table(arguments.out)
         n_missing = int(table.values.isna().to_numpy().sum())
         emit(f"{len(table.values)} participants, {len(table.definitions)} features, {n_missing} missing values")
+        for family, reason in absent_families(table, arguments.out).items():
+            emit(f"  {family} is missing for everyone: {reason}")
     return SOME_FAILED if summary.failed else DONE
 
 

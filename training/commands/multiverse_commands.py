@@ -8,6 +8,7 @@ from pathlib import Path
 from predictor.console import emit, say
 from predictor.errors import UsageError
 from training.commands.cohort_commands import add_jobs
+from training.log_book.store_address import add_store
 
 
 def add_multiverse(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,6 +46,7 @@ def add_multiverse(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
     )
     parser.add_argument("--json", action="store_true", help="print the document instead of the table")
     add_jobs(parser)
+    add_store(parser, default=None, otherwise="[tracking] store of the file")
     parser.set_defaults(run=_multiverse)
 
 
@@ -62,7 +64,8 @@ def _multiverse(arguments: argparse.Namespace) -> int:
         raise UsageError("expected 0 or more permutations.", where="--permutations")
     plan = read_multiverse(arguments.experiment, overrides=arguments.overrides)
     plan.check_tables()
-    store = open_store(plan.config.tracking.store)
+    tracking = plan.config.tracking
+    store = open_store(arguments.store or tracking.store, artifacts=tracking.artifacts or None)
     result = run_multiverse(
         plan, n_jobs=None if arguments.jobs == -1 else arguments.jobs, n_permutations=arguments.permutations
     )

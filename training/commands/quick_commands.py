@@ -1,4 +1,4 @@
-"""What commands that only read the log book do to answer sooner."""
+"""What commands do to answer sooner that only read the log book, or import much before they start."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Leave cyclic garbage alone for the length of a short command.
+    """Leave cyclic garbage alone for the length of a short command, or of its imports.
 
     Importing MLflow makes hundreds of thousands of objects that all stay; Python looks through them for garbage again
-    and again, which takes about a fifth of the command's time. Also a decorator. Not for commands that compute: what
-    they leave in cycles may be large.
+    and again, which takes about a fifth of a short command's time. Also a decorator. Commands that compute wrap their
+    imports only: what they leave in cycles may be large.
     """
     was_on = gc.isenabled()
     gc.disable()

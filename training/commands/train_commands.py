@@ -9,6 +9,7 @@ from pathlib import Path
 from predictor.console import emit, say
 from predictor.errors import UsageError
 from training.commands.cohort_commands import add_jobs
+from training.commands.quick_commands import without_collection
 from training.log_book.store_address import add_store
 
 
@@ -42,11 +43,12 @@ def add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _train(arguments: argparse.Namespace) -> int:
     # Imported here, so that `krp --help` does not wait for mlflow and scikit-learn.
-    from predictor.model.bundle import save_bundle
-    from training.config import read_experiment
-    from training.experiment import run_experiment
-    from training.report.coefficient_lines import coefficient_lines
-    from training.report.result_table import result_lines
+    with without_collection():
+        from predictor.model.bundle import save_bundle
+        from training.config import read_experiment
+        from training.experiment import run_experiment
+        from training.report.coefficient_lines import coefficient_lines
+        from training.report.result_table import result_lines
 
     if arguments.bundle and (arguments.bundle.exists() or not arguments.bundle.parent.is_dir()):
         raise UsageError("expected a new folder for the bundle, in a folder that exists.", where="--bundle")

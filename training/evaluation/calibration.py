@@ -14,7 +14,7 @@ Van Calster B et al. (2016). A calibration hierarchy for risk models was defined
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,14 @@ from training.evaluation.classification import LEAVE_ONE_OUT, ResponseForecast, 
 from training.evaluation.metrics import INTERVAL_LEVEL, Interval, NotReported
 from training.evaluation.nested_cv import OutOfFold
 from training.evaluation.resampling import jackknife_weights, unit_numbers
+from training.evaluation.small_cells import FEWEST_SHOWN
 
 Floats = NDArray[np.float64]
 
 MAX_STEPS, MAX_STEP, TOLERANCE = 30, 3.0, 1e-8
 # Predictions of one fold that differ by less than rounding are the same.
 SAME = 1e-9
-N_GROUPS = 5
+N_GROUPS, MAX_BINS = 5, 8
 DO_NOT_VARY = "the predictions do not vary within folds."
 # A slope and its spread cannot be had from fewer people or groups.
 MIN_UNITS = 3
@@ -53,6 +54,32 @@ class Calibration:
     slope_interval: Interval
     in_the_large: float  # in the outcome's unit, or log odds
     in_the_large_interval: Interval
+
+
+def means_by_prediction(prediction: Floats, outcome: Floats) -> list[dict[str, Any]]:
+    """Predicted and observed means of people in the order of their prediction, at most eight bins of at least five.
+
+    Parameters
+    ----------
+    prediction, outcome
+        Shape (n_people,), in the outcome's unit.
+
+    Returns
+    -------
+    list of dict
+        predicted_mean, observed_mean and observed_sd in the outcome's unit, n; empty with fewer than five people.
+    """
+    n_bins = min(MAX_BINS, len(prediction) // FEWEST_SHOWN)
+    bins = np.array_split(np.argsort(prediction, kind="stable"), n_bins) if n_bins else []
+    return [
+        {
+            "predicted_mean": float(prediction[members].mean()),
+            "observed_mean": float(outcome[members].mean()),
+            "observed_sd": float(outcome[members].std(ddof=1)),
+            "n": len(members),
+        }
+        for members in bins
+    ]
 
 
 def calibrate_outcome(predicted: OutOfFold) -> Calibration | NotReported:

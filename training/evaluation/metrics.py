@@ -94,6 +94,11 @@ def measure(predicted: OutOfFold, *, seed: int) -> Metrics:
 def compare(model: OutOfFold, baseline: OutOfFold, *, seed: int) -> PairedComparison:
     """How much smaller the model's squared error is than the baseline's, on the same people and folds.
 
+    Raises
+    ------
+    ValueError
+        If the two were not judged on the same folds.
+
     References
     ----------
     Nadeau C, Bengio Y (2003). Inference for the generalization error. Machine Learning 52:239-281.

@@ -220,6 +220,19 @@ def gather_table(out: Path) -> FeatureTable:
     return read_feature_table(out / TABLE_FILE)
 
 
+def absent_families(table: FeatureTable, out: Path) -> dict[str, str]:
+    """Return the families that nobody has, with the reason that the first participant's result gives."""
+    definitions: dict[str, list[str]] = {}
+    for definition in table.definitions:
+        definitions.setdefault(definition.family, []).append(definition.name)
+    is_absent = table.values.isna().all()
+    absent = {family: names for family, names in definitions.items() if is_absent[names].all()}
+    if not absent:
+        return {}
+    first = read_document(result_path(out, str(table.values.index[0])))
+    return {family: str(first["missing_reasons"].get(names[0], "unknown")) for family, names in absent.items()}
+
+
 def read_feature_table(path: Path) -> FeatureTable:
     """Read `features.tsv` with what stands beside it, a ready .tsv or .csv table, or a folder of matrices.
 

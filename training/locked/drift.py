@@ -26,11 +26,11 @@ from predictor.model.out_of_fold import OutOfFoldResiduals
 from training.evaluation.duplicates import CONTINUOUS_SHARE
 from training.evaluation.metrics import Interval, percentiles
 from training.evaluation.resampling import bootstrap_weights
+from training.evaluation.small_cells import FEWEST_SHOWN
 from training.locked.locked_reference import QUANTILES
 
 Floats = NDArray[np.float64]
 
-FEWEST_PEOPLE = 5  # who have the input, for a difference of means or a test
 SIGNIFICANCE = 0.05
 LARGE_DIFFERENCE = 0.5  # standard deviations; Cohen's medium effect [assumed]
 SHOWN = 20
@@ -106,7 +106,7 @@ def feature_drift(inputs: Floats, bundle: ModelBundle, quantiles: Mapping[str, F
     tests = {
         number: _kolmogorov_smirnov(inputs[:, number], quantiles[names[number]], training.n_people)
         for number in used.tolist()
-        if _is_continuous(quantiles.get(names[number])) and np.isfinite(inputs[:, number]).sum() >= FEWEST_PEOPLE
+        if _is_continuous(quantiles.get(names[number])) and np.isfinite(inputs[:, number]).sum() >= FEWEST_SHOWN
     }
     corrected = dict(zip(tests, _holm([p for _, p in tests.values()]), strict=True))
     found = [
@@ -180,7 +180,7 @@ def _is_continuous(quantiles: Floats | None) -> bool:
 
 def _difference(values: Floats, mean: float, sd: float) -> float | None:
     known = values[np.isfinite(values)]
-    if len(known) < FEWEST_PEOPLE:
+    if len(known) < FEWEST_SHOWN:
         return None
     pooled = float(np.sqrt((known.var(ddof=1) + sd**2) / 2))
     return float((known.mean() - mean) / pooled) if pooled > 0 else 0.0
@@ -188,7 +188,7 @@ def _difference(values: Floats, mean: float, sd: float) -> float | None:
 
 def _outside(values: Floats, lowest: float, highest: float) -> float | None:
     known = values[np.isfinite(values)]
-    return float(((known < lowest) | (known > highest)).mean()) if len(known) >= FEWEST_PEOPLE else None
+    return float(((known < lowest) | (known > highest)).mean()) if len(known) >= FEWEST_SHOWN else None
 
 
 def _kolmogorov_smirnov(values: Floats, quantiles: Floats, n_training: int) -> tuple[float, float]:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from predictor.model.bundle import ModelBundle
-from training.evaluation.calibration import calibrate_outcome, calibrate_probability
+from training.evaluation.calibration import calibrate_outcome, calibrate_probability, means_by_prediction
 from training.evaluation.classification import ResponseForecast, measure_responders, refuse_forecast
 from training.evaluation.external_test import ExternalTest
 from training.evaluation.metrics import INTERVAL_LEVEL, NotReported, measure
 from training.evaluation.nested_cv import OutOfFold
+from training.evaluation.small_cells import FEWEST_SHOWN
 from training.locked.drift import Change, FeatureDrift, feature_drift, performance_drift
 from training.locked.locked_cohort import LockedCohort
 from training.locked.locked_reference import LockedReference
@@ -25,9 +26,6 @@ from training.locked.openings import Opening
 Floats = NDArray[np.float64]
 
 SCHEMA = 1
-# A group with fewer people could point at one of them.
-FEWEST_PER_GROUP = 5
-MOST_BINS = 8
 FEW_PEOPLE = 100  # below that, error bars are wide (Varoquaux 2018)
 
 
@@ -97,27 +95,13 @@ def locked_result(
         "baselines_left_out": [{"name": name, "reason": reason} for name, reason in left_out.items()],
         "permutation": {"p_value": numbers.test.p_value, "n_permutations": numbers.test.n_permutations},
         "calibration": _part(calibrate_outcome(predicted)),
-        "calibration_bins": calibration_bins(numbers.prediction, numbers.outcome),
+        "calibration_bins": means_by_prediction(numbers.prediction, numbers.outcome),
         **_responders(bundle, numbers, seed=seed),
         "coverage": _coverage(numbers),
         "drift": _drift(drift, changes, bundle),
         "without_duplicates": _without_duplicates(cohort, numbers, reference, seed=seed),
     }
     return document | {"headline": headline(document), "limits": limits(document)}
-
-
-def calibration_bins(prediction: Floats, outcome: Floats) -> list[dict[str, float]]:
-    """Mean prediction and outcome of groups of equal size, none smaller than five people."""
-    n_bins = max(1, min(MOST_BINS, len(outcome) // FEWEST_PER_GROUP))
-    return [
-        {
-            "predicted_mean": float(prediction[members].mean()),
-            "observed_mean": float(outcome[members].mean()),
-            "observed_sd": float(outcome[members].std(ddof=1)),
-            "n": len(members),
-        }
-        for members in np.array_split(np.argsort(prediction, kind="stable"), n_bins)
-    ]
 
 
 def headline(document: Mapping[str, Any]) -> str:
@@ -246,7 +230,7 @@ def _responders(bundle: ModelBundle, numbers: LockedNumbers, *, seed: int) -> di
 
 
 def _coverage(numbers: LockedNumbers) -> dict[str, Any]:
-    """Return how many outcomes the prediction intervals hold, with Wilson's interval; no arm where one has few people."""
+    """Return how many outcomes the prediction intervals hold, with Wilson's interval; of arms only if none is small."""
     intervals = [one["interval"] for one in numbers.own]
     is_held = np.array(
         [one["lower"] <= value <= one["upper"] for one, value in zip(intervals, numbers.outcome, strict=True)]
@@ -254,7 +238,7 @@ def _coverage(numbers: LockedNumbers) -> dict[str, Any]:
     arms = np.array(numbers.arms)
     names, counts = np.unique(arms, return_counts=True)
     # One small arm hides all: with two, the whole and the other one would tell.
-    is_shown, small = counts.min() >= FEWEST_PER_GROUP, {"not_reported": f"an arm has fewer than {FEWEST_PER_GROUP}"}
+    is_shown, small = counts.min() >= FEWEST_SHOWN, {"not_reported": f"an arm has fewer than {FEWEST_SHOWN}"}
     return {
         "promised": float(intervals[0]["level"]),
         "overall": _share(is_held),
@@ -290,8 +274,8 @@ def _without_duplicates(
     is_first = np.ones(len(cohort.outcome), dtype=bool)
     is_first[[second for _, second in cohort.same_pairs]] = False
     rows = is_first[numbers.is_answered]
-    if 0 < (~rows).sum() < FEWEST_PER_GROUP:
-        reason = f"fewer than {FEWEST_PER_GROUP} people were left out, and the difference would show their errors."
+    if 0 < (~rows).sum() < FEWEST_SHOWN:
+        reason = f"fewer than {FEWEST_SHOWN} people were left out, and the difference would show their errors."
         return {"n": int(rows.sum()), "not_reported": reason}
     metrics = measure(numbers.out_of_fold(reference.outcome_mean, rows), seed=seed)
     return {

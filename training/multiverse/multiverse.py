@@ -141,6 +141,11 @@ def read_same_people(plan: MultiversePlan) -> tuple[tuple[TrainingTable, ...], i
     Returns
     -------
     tuple of TrainingTable, and the number of people of the registered analysis who were left out for that
+
+    Raises
+    ------
+    TrainingError
+        If too few people have the features of all universes, or two universes read the same table.
     """
     plan.check_tables()
     tables = [_read(universe) for universe in plan.universes]

@@ -33,7 +33,9 @@ def multiverse_part(multiverse: Document) -> ReportSection:
     found = multiverse_section(multiverse)
     figure = DrawnFigure("specification_curve", found.heading, found.note, found.figure)
     table = ReportTable(found.heading, found.columns, found.rows, frozenset(range(2, len(found.columns))))
-    return ReportSection("multiverse", found.heading, found.sentences, figures=(figure,), tables=(table,))
+    return ReportSection(
+        "multiverse", found.heading, found.sentences, figures=(figure,), points=found.references, tables=(table,)
+    )
 
 
 def _tripod(items: Sequence[TripodItem]) -> ReportSection:

@@ -20,6 +20,7 @@ from predictor.model.reliability import reliability, standard_error_column
 from training.cohort.participants import read_participants
 from training.cohort.reference_cohort import level_text, matching
 from training.config import ExperimentConfig
+from training.evaluation.small_cells import FEWEST_SHOWN
 from training.evaluation.split_manifest import SplitManifest
 from training.report.record_facts import harmonization_document, people_per_arm, reference_document
 from training.training_table import CONTROL_GROUP, QUALITY_KIND, TrainingTable
@@ -30,7 +31,6 @@ AGE, SEX = "age", "sex"
 PLANTED_TRUTH = "planted_truth.json"
 SYNTHETIC = "synthetic"
 DECADE = 10
-FEWEST_AGES = 5  # mean and spread of two ages are those two
 PARTICIPANT_ID = "participant_id"
 QUARTILES = (0.25, 0.5, 0.75)
 FILE_NOT_AT_HAND = "participants.tsv is not at hand"
@@ -185,7 +185,7 @@ def _known_about(table: TrainingTable, config: ExperimentConfig) -> pd.DataFrame
 
 def _age(people: pd.DataFrame) -> dict[str, float | int] | None:
     ages = pd.to_numeric(people[AGE], errors="coerce").dropna() if AGE in people else pd.Series(dtype=float)
-    if len(ages) < FEWEST_AGES:
+    if len(ages) < FEWEST_SHOWN:  # mean and spread of two ages are those two
         return None
     return {
         "mean": float(ages.mean()),

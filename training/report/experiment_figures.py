@@ -61,7 +61,7 @@ def report_figures(
     aggregates_only
         Leave every single person out, also where the record holds predictions.
     drawn
-        The record's figures, where they are drawn already; see `drawn_figures`.
+        The record's figures, where they are drawn already (see `drawn_figures`); not looked at with `aggregates_only`.
 
     Returns
     -------
@@ -70,5 +70,7 @@ def report_figures(
     """
     predictions = None if aggregates_only else record.predictions
     is_synthetic = bool(record.document["is_synthetic"])
-    figures = drawn_figures(record.document, predictions) if drawn is None else drawn
+    # Figures that were drawn already may show people.
+    is_undrawn = drawn is None or aggregates_only
+    figures = drawn_figures(record.document, predictions) if is_undrawn else drawn or {}
     return {name: standalone_svg(figure, is_synthetic=is_synthetic) for name, figure in figures.items()}

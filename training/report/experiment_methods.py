@@ -10,7 +10,8 @@ from predictor.report.methods_text import Methods
 from predictor.report.references import Citations
 from predictor.report.wording import outcome_in_words
 from training.report.figure_frame import in_words
-from training.report.record_reading import baselines, first_model, is_reported, listed, model_in_words
+from training.report.record_parts import first_model
+from training.report.record_reading import baselines, is_reported, listed, model_in_words
 from training.report.training_references import ALL_REFERENCES
 
 Document = Mapping[str, Any]

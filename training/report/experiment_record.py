@@ -25,6 +25,7 @@ from training.config import ExperimentConfig
 from training.evaluation.conformal import RealisedCoverage
 from training.evaluation.permutation import PermutationTest
 from training.evaluation.power import PowerStatement
+from training.evaluation.small_cells import FEWEST_SHOWN
 from training.evaluation.split_manifest import SplitManifest
 from training.evaluation.treatment_effect import BenefitAnalysis
 from training.model_result import ModelResult
@@ -51,7 +52,6 @@ RECORD_SCHEMA = 1
 PACKAGE = "ketamine-response-predictor"
 # Versions that can change a number.
 PACKAGES_THAT_MATTER = (PACKAGE, "numpy", "scipy", "pandas", "scikit-learn", "nilearn", "mlflow")
-FEWEST_PER_GROUP = 5
 DUPLICATES = "duplicates"
 ELSEWHERE = "(kept elsewhere)"
 
@@ -93,9 +93,12 @@ def record_experiment(
         The final model, with or without a card; None where models competed.
     seconds
         How long it took so far.
+
+    Returns
+    -------
+    ExperimentRecord
+        Its document holds aggregates only; the out-of-fold predictions stand beside it.
     """
-    first = models[0]
-    rows, n_rest = coefficient_rows(bundle) if bundle else (None, 0)
     document = {
         "schema": RECORD_SCHEMA,
         "research_use_only": True,
@@ -117,11 +120,7 @@ def record_experiment(
         "benefit": benefit.document() | {"groups": benefit_groups(benefit, table)},
         "power": power.document(),
         "coverage": coverage_document(coverage) if coverage else None,
-        "calibration_bins": calibration_bins(first.predicted),
-        "coefficients": rows,
-        "n_coefficients_not_shown": n_rest,
-        "shap": contribution_document(bundle, table) if bundle else None,
-        "subgroups": subgroups(first.predicted, table, _labels(table, config)),
+        **_first_model(models[0], bundle, table, config),
         "limits": [
             *_limits(table, config, models, permutation),
             *limits_of_groups(table),
@@ -177,8 +176,8 @@ def _rows_of(model: ModelResult, table: TrainingTable) -> pd.DataFrame:
 def _model_document(model: ModelResult) -> dict[str, Any]:
     assessment = model.assessment.document()
     groups = assessment["response_groups"]
-    if isinstance(groups, list) and any(group["n_people"] < FEWEST_PER_GROUP for group in groups):
-        reason = f"groups of fewer than {FEWEST_PER_GROUP} people would show single ones."
+    if isinstance(groups, list) and any(group["n_people"] < FEWEST_SHOWN for group in groups):
+        reason = f"groups of fewer than {FEWEST_SHOWN} people would show single ones."
         assessment["response_groups"] = {"not_reported": reason}
     return {
         "name": model.name,
@@ -186,6 +185,20 @@ def _model_document(model: ModelResult) -> dict[str, Any]:
         "n_inputs": model.n_inputs,
         "assessment": assessment,
         "gain_of_primary": asdict(model.gain_of_primary) if model.gain_of_primary else None,
+    }
+
+
+def _first_model(
+    first: ModelResult, bundle: ModelBundle | None, table: TrainingTable, config: ExperimentConfig
+) -> dict[str, Any]:
+    """Return how the model that counts errs, what it weighs, and for whom; weights of the final model only."""
+    rows, n_rest = coefficient_rows(bundle) if bundle else (None, 0)
+    return {
+        "calibration_bins": calibration_bins(first.predicted),
+        "coefficients": rows,
+        "n_coefficients_not_shown": n_rest,
+        "shap": contribution_document(bundle, table) if bundle else None,
+        "subgroups": subgroups(first.predicted, table, _labels(table, config)),
     }
 
 
@@ -214,7 +227,7 @@ def _audit_document(audit: AuditReport) -> dict[str, Any]:
 def coverage_document(coverage: RealisedCoverage) -> dict[str, Any]:
     """Return the coverage; without its arms where one is so small that its share would tell of single people."""
     document = coverage.document()
-    if any(one.n_people < FEWEST_PER_GROUP for one in coverage.by_arm.values()):
+    if any(one.n_people < FEWEST_SHOWN for one in coverage.by_arm.values()):
         document |= {"by_arm": {}, "lacking": []}
     return document
 

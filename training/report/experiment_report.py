@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from predictor.report.page_template import page_template
 from training.output_files import write_atomically
 from training.report.closing_sections import closing_sections
 from training.report.experiment_figures import drawn_figures
@@ -17,9 +18,6 @@ from training.report.figure_frame import DrawnFigure
 from training.report.report_headline import headline, lead, tiles
 from training.report.report_section import ReportSection
 from training.report.report_sections import report_sections
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 METHODS = "methods"
 
@@ -45,7 +43,7 @@ def report_page(
     previous
         Earlier versions of the registered model, for the card's change log.
     drawn
-        The record's figures, where they are drawn already.
+        The record's figures, where they are drawn already; not looked at with `aggregates_only`.
 
     Returns
     -------
@@ -55,7 +53,10 @@ def report_page(
     """
     document = record.document
     predictions = None if aggregates_only else record.predictions
-    found = report_sections(document, drawn_figures(document, predictions) if drawn is None else drawn)
+    # Figures that were drawn already may show people.
+    is_undrawn = drawn is None or aggregates_only
+    figures = drawn_figures(document, predictions) if is_undrawn else drawn
+    found = report_sections(document, figures or {})
     shown = [
         *found[:-1],
         *sections,
@@ -63,7 +64,7 @@ def report_page(
         ReportSection(METHODS, "Methods"),
         *closing_sections(document, previous=previous),
     ]
-    return _template().render(
+    return page_template("training.report", "experiment_report.html").render(
         name=document["name"],
         is_synthetic=document["is_synthetic"],
         is_aggregate=predictions is None,
@@ -102,17 +103,3 @@ def _style() -> str:
     shared = files("predictor.report").joinpath("templates", "visit_report.css").read_text(encoding="utf-8")
     own = files("training.report").joinpath("templates", "experiment_report.css").read_text(encoding="utf-8")
     return shared + own
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("training.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("experiment_report.html")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from predictor.report.page_template import page_template
 from predictor.report.themed_figure import MUTED, UP
 from predictor.report.wording import feature_in_words
 from training.report.figure_frame import DrawnFigure, IntervalRow, draw, forest, legend, quiet_grid
 from training.report.markdown import bullets, plain, table
+from training.report.record_reading import digits_for, number, with_interval
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from matplotlib.figure import Figure
 
 Document = Mapping[str, Any]
@@ -37,7 +37,7 @@ def locked_test_page(document: Document) -> str:
     str
         Nothing is loaded from elsewhere and no script runs; the same bytes for the same document.
     """
-    return _template().render(
+    return page_template("training.report", "locked_test.html").render(
         document=document,
         research_only=RESEARCH_ONLY,
         synthetic=SYNTHETIC,
@@ -67,9 +67,9 @@ def models_figure(document: Document) -> DrawnFigure:
             one["metrics"]["r2"],
             one["metrics"]["r2_interval"]["lower"],
             one["metrics"]["r2_interval"]["upper"],
-            is_first=number == 0,
+            is_first=place == 0,
         )
-        for number, one in enumerate(document["models"])
+        for place, one in enumerate(document["models"])
     ]
 
     def paint(figure: Figure) -> None:
@@ -108,7 +108,7 @@ def calibration_figure(document: Document) -> DrawnFigure:
         legend(axes, loc="lower left", bbox_to_anchor=(0.0, 1.0))
 
     caption = "Mean observed outcome of groups of people over their mean prediction; no single person is shown."
-    return draw("locked_calibration", "Observed over predicted", caption, height=3.6, width=6.4, paint=paint)
+    return draw("locked_calibration", "Observed over predicted", caption, height=3.6, paint=paint)
 
 
 def _tables(document: Document) -> list[tuple[str, tuple[str, ...], Rows]]:
@@ -154,8 +154,8 @@ def _facts(document: Document) -> Rows:
     ]
     without = document["without_duplicates"]
     if without:
-        numbers = without.get("not_reported") or f"R2 {_value(without, 'r2')}, MAE {_value(without, 'mae')}"
-        rows.append(("With one of each pair left out", f"{without['n']} people, {numbers}"))
+        shown = without.get("not_reported") or f"R2 {_value(without, 'r2')}, MAE {_value(without, 'mae')}"
+        rows.append(("With one of each pair left out", f"{without['n']} people, {shown}"))
     return rows
 
 
@@ -164,7 +164,9 @@ def _models(document: Document) -> Rows:
     for one in document["models"]:
         metrics, gain = one["metrics"], "–"
         if one["gain"] is not None:
-            gain = f"{_minus(one['gain'], '+.3g')} {_interval(one['gain_interval'], '+.3g')}"
+            ends = one["gain_interval"]
+            digits = digits_for([one["gain"], ends["lower"], ends["upper"]])
+            gain = with_interval(one["gain"], ends, digits=digits, signed=True)
         r = "–" if metrics["pearson_r"] is None else _value(metrics, "pearson_r")
         rows.append((one["name"], _value(metrics, "r2"), _value(metrics, "mae"), r, gain))
     return rows + [
@@ -205,9 +207,9 @@ def _calibration(document: Document) -> Rows:
 def _performance(document: Document) -> Rows:
     rows: Rows = []
     for name, one in document["drift"]["performance"].items():
-        then = f"{_minus(one['in_training'])} {_interval(one['in_training_interval'])}"
-        change = f"{_minus(one['difference'], '+.2f')} {_interval(one['difference_interval'], '+.2f')}"
-        rows.append((MEASURES.get(name, name), then, _minus(one["here"]), change))
+        then = with_interval(one["in_training"], one["in_training_interval"])
+        change = with_interval(one["difference"], one["difference_interval"], signed=True)
+        rows.append((MEASURES.get(name, name), then, number(one["here"]), change))
     registered = document["drift"]["registered"]
     if "r2" in registered and "r2_interval" in registered:
         rows.append(("R2, as the experiment judged it", _value(registered, "r2"), "", ""))
@@ -219,11 +221,11 @@ def _inputs(document: Document) -> Rows:
     rows: Rows = [
         (
             feature_in_words(one["name"]),
-            _number(one["mean_difference"], "+.2f"),
-            _number(one["outside_range"], ".0%"),
-            _number(one["missing"], ".0%"),
-            _number(one["ks_statistic"], ".2f"),
-            _number(one["ks_p_value"], ".2g"),
+            number(one["mean_difference"], signed=True),
+            _percent(one["outside_range"]),
+            _percent(one["missing"]),
+            number(one["ks_statistic"]),
+            number(None) if one["ks_p_value"] is None else f"{one['ks_p_value']:.2g}",
         )
         for one in features["inputs"]
     ]
@@ -234,20 +236,11 @@ def _inputs(document: Document) -> Rows:
 
 
 def _value(values: Document, name: str) -> str:
-    interval = values.get(f"{name}_interval")
-    return _minus(values[name]) + (f" {_interval(interval)}" if interval else "")
+    return with_interval(values[name], values.get(f"{name}_interval"))
 
 
-def _interval(interval: Document, form: str = ".2f") -> str:
-    return f"[{_minus(interval['lower'], form)}, {_minus(interval['upper'], form)}]"
-
-
-def _minus(value: float, form: str = ".2f") -> str:
-    return f"{value:{form}}".replace("-", "−")
-
-
-def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else _minus(value, form)
+def _percent(share: float | None) -> str:
+    return number(None) if share is None else f"{share:.0%}"
 
 
 def _counts(counts: Document) -> str:
@@ -258,19 +251,5 @@ def _of(counts: Document) -> str:
     return f" ({_counts(counts)})" if counts else ""
 
 
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("training.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("locked_test.html")
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

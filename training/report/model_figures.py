@@ -20,7 +20,8 @@ from training.report.figure_frame import (
     signed_colour,
     wrapped,
 )
-from training.report.record_reading import first_model, is_reported, model_in_words
+from training.report.record_parts import first_model
+from training.report.record_reading import is_reported, model_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

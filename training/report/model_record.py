@@ -14,21 +14,21 @@ from predictor.model.bundle import ModelBundle
 from predictor.model.explanation import Explanation, explain
 from predictor.model.outcome_definition import is_missing
 from predictor.model.person_inputs import person_inputs
+from training.evaluation.calibration import means_by_prediction
 from training.evaluation.metrics import INTERVAL_LEVEL
 from training.evaluation.nested_cv import OutOfFold
+from training.evaluation.small_cells import FEWEST_SHOWN
 from training.evaluation.treatment_effect import BenefitAnalysis
 from training.training_table import TrainingTable
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
-# Fewer people in a bin would come close to showing one of them.
-MIN_PER_BIN, MAX_BINS = 5, 8
 SAME = 1e-9  # predictions that differ by less than rounding
 # Numbers about fewer people than this say more about chance than about the subgroup.
 MIN_PER_SUBGROUP = 20
 # A level with fewer people than this could be worked out from the others and the whole; so could those without one.
-MIN_PER_LEVEL = 5
+MIN_PER_LEVEL = FEWEST_SHOWN
 MAX_ROWS = 200
 N_BENEFIT_GROUPS = 4
 TOO_SMALL_LEVEL = "a level, or those of no known level, are so few that the others would give them away"
@@ -44,19 +44,9 @@ def calibration_bins(predicted: OutOfFold) -> list[Row]:
         with fewer than five people, or where the same is predicted for everyone.
     """
     prediction = counted_from_training_mean(predicted.prediction, predicted.training_mean, predicted.outcome)
-    n_bins = min(MAX_BINS, len(prediction) // MIN_PER_BIN)
-    if n_bins < 1 or np.ptp(prediction) <= SAME * max(1.0, float(np.abs(prediction).max())):
+    if np.ptp(prediction) <= SAME * max(1.0, float(np.abs(prediction).max())):
         return []
-    bins = np.array_split(np.argsort(prediction, kind="stable"), n_bins)
-    return [
-        {
-            "predicted_mean": float(prediction[members].mean()),
-            "observed_mean": float(predicted.outcome[members].mean()),
-            "observed_sd": float(predicted.outcome[members].std(ddof=1)),
-            "n": len(members),
-        }
-        for members in bins
-    ]
+    return means_by_prediction(prediction, predicted.outcome)
 
 
 def counted_from_training_mean(prediction: Floats, training_mean: Floats, outcome: Floats) -> Floats:
@@ -184,10 +174,10 @@ def benefit_groups(benefit: BenefitAnalysis, table: TrainingTable) -> list[Row]:
     rows = []
     for learner, people in benefit.people.groupby("learner", sort=False):
         order = np.argsort(people["predicted_benefit"].to_numpy(), kind="stable")
-        n_groups = min(N_BENEFIT_GROUPS, len(order) // (4 * MIN_PER_BIN)) or 1
+        n_groups = min(N_BENEFIT_GROUPS, len(order) // (4 * FEWEST_SHOWN)) or 1
         for members in np.array_split(order, n_groups):
             rows.append(_benefit_group(str(learner), people.iloc[members], outcome, treated=benefit.arms.treated))
-    return [row for row in rows if min(row["n_treated"], row["n_control"]) >= MIN_PER_BIN]
+    return [row for row in rows if min(row["n_treated"], row["n_control"]) >= FEWEST_SHOWN]
 
 
 def _contrasts(arms: Sequence[str]) -> dict[str, Floats]:
@@ -269,7 +259,7 @@ def _benefit_group(learner: str, people: pd.DataFrame, outcome: pd.Series, *, tr
         "n_treated": len(sides[0]),
         "n_control": len(sides[1]),
     }
-    if min(len(side) for side in sides) < MIN_PER_BIN:
+    if min(len(side) for side in sides) < FEWEST_SHOWN:
         return row
     difference = float(sides[0].mean() - sides[1].mean())
     half = 1.96 * float(np.sqrt(sum(side.var(ddof=1) / len(side) for side in sides)))

@@ -9,8 +9,11 @@ from typing import Any
 from predictor.report.wording import in_percent
 from training.report.short_numbers import p_in_words, short, with_interval
 from training.report.specification_curve import specification_curve
+from training.report.training_references import TRAINING_REFERENCES
 
 HEADING = "What if it had been done otherwise"
+# Of the idea, and of the figure.
+SOURCES = (TRAINING_REFERENCES["steegen2016"], TRAINING_REFERENCES["simonsohn2020"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class MultiverseSection:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]  # one per alternative
     note: str
+    references: tuple[str, ...]
 
 
 def multiverse_section(document: Mapping[str, Any]) -> MultiverseSection:
@@ -51,6 +55,7 @@ def multiverse_section(document: Mapping[str, Any]) -> MultiverseSection:
         columns=columns,
         rows=tuple(rows),
         note=document["caution"],
+        references=tuple(f"{one.full} doi:{one.doi}" for one in SOURCES),
     )
 
 

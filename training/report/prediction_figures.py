@@ -10,7 +10,8 @@ import pandas as pd
 
 from predictor.report.themed_figure import DOWN, INK, MUTED, UP, WIDTH_INCHES
 from training.report.figure_frame import DrawnFigure, draw, legend, quiet_grid
-from training.report.record_reading import first_model, is_reported, outcome_words
+from training.report.record_parts import first_model
+from training.report.record_reading import is_reported, outcome_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

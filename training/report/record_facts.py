@@ -9,12 +9,12 @@ from training.config import ExperimentConfig
 from training.evaluation.conformal import RealisedCoverage
 from training.evaluation.metrics import Metrics, PairedComparison
 from training.evaluation.permutation import PermutationTest
+from training.evaluation.small_cells import FEWEST_SHOWN
 from training.evaluation.treatment_effect import BenefitAnalysis
 from training.training_table import TrainingTable
 
 # Below about this many people, error bars of cross-validation exceed 10 points of accuracy (Varoquaux 2018).
 SMALL_COHORT = 100
-FEWEST_PER_ARM = 5  # a share of fewer would tell of single people
 
 
 def permutation_document(test: PermutationTest | None) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def limits_of_intervals(coverage: RealisedCoverage | None) -> list[str]:
         f"The {coverage.promised:.0%} prediction intervals held only {coverage.by_arm[arm].realised:.0%} of the people "
         f"in the arm {arm}."
         for arm in coverage.lacking
-        if coverage.by_arm[arm].n_people >= FEWEST_PER_ARM
+        if coverage.by_arm[arm].n_people >= FEWEST_SHOWN
     ]
     if not coverage.is_kept:
         share = f"{coverage.realised:.0%} of all people"

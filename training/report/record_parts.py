@@ -32,7 +32,11 @@ def rows(document: Document, key: str) -> Sequence[Document]:
 
 def why_not(document: Document, *path: str) -> str:
     """Return the reason why a part is not reported; empty if it is, or if nobody says."""
-    holder = part(document, *path[:-1]).get(path[-1])
+    return reason_of(part(document, *path[:-1]).get(path[-1]))
+
+
+def reason_of(holder: object) -> str:
+    """Return the reason that stands in place of a part, as {"not_reported": reason}; empty if none does."""
     return str(holder[NOT_REPORTED]) if isinstance(holder, Mapping) and NOT_REPORTED in holder else ""
 
 

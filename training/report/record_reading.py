@@ -1,22 +1,16 @@
-"""What readers of the experiment record ask for again and again, in one place and in the same words."""
+"""What the report's page asks of an experiment record again and again, in the page's own words.
+
+Card, TRIPOD+AI table and methods are text that also stands in files: they read with `record_parts`, which takes gaps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from predictor.report.wording import outcome_in_words
+from training.report.record_parts import Document, reason_of
 
-Document = Mapping[str, Any]
-
-NOT_REPORTED = "not_reported"
 MINUS = "−"
-
-
-def first_model(document: Document) -> Document:
-    """Return the primary model, or the winner of a competition."""
-    found: Document = document["models"][0]
-    return found
 
 
 def baselines(document: Document) -> list[Document]:
@@ -26,12 +20,12 @@ def baselines(document: Document) -> list[Document]:
 
 def is_reported(part: object) -> bool:
     """Whether there is something to show: neither nothing nor {"not_reported": reason}."""
-    return bool(part) and not (isinstance(part, Mapping) and NOT_REPORTED in part)
+    return bool(part) and not reason_of(part)
 
 
 def why_not(part: object) -> str:
     """Return the reason why a part is not reported."""
-    return str(part[NOT_REPORTED]) if isinstance(part, Mapping) and NOT_REPORTED in part else "it was not computed."
+    return reason_of(part) or "it was not computed."
 
 
 def model_in_words(name: str) -> str:

@@ -6,15 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from predictor.report.wording import outcome_in_words
-from training.report.record_reading import (
-    baselines,
-    digits_for,
-    first_model,
-    is_reported,
-    listed,
-    model_in_words,
-    with_interval,
-)
+from training.report.record_parts import first_model
+from training.report.record_reading import baselines, digits_for, is_reported, listed, model_in_words, with_interval
 
 Document = Mapping[str, Any]
 

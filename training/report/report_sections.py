@@ -6,15 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from predictor.report.wording import outcome_in_words
-from training.report.record_reading import (
-    digits_for,
-    first_model,
-    is_reported,
-    model_in_words,
-    number,
-    why_not,
-    with_interval,
-)
+from training.report.record_parts import first_model
+from training.report.record_reading import digits_for, is_reported, model_in_words, number, why_not, with_interval
 from training.report.report_section import Figures, ReportSection, ReportTable, figures_named
 from training.report.trust_sections import trust_sections
 

@@ -16,10 +16,10 @@ from typing import Any
 from predictor.report.svg import COLOUR_OF_CLASS, Axis, axis_around, element, figure, text
 from training.report.short_numbers import short, with_interval
 
-WIDTH, LEFT, RIGHT = 760.0, 190.0, 744.0
+WIDTH, LEFT, RIGHT = 868.0, 284.0, 852.0
 TOP, CURVE_HEIGHT, ROW_HEIGHT, AXIS_GAP = 52.0, 210.0, 17.0, 8.0
 LARGEST_MARK = 4.5
-SHOWN_LETTERS = 22
+SHOWN_LETTERS, SHOWN_AXIS_LETTERS = 22, 12  # both fit to the left of the drawing
 
 Universe = Mapping[str, Any]
 
@@ -106,13 +106,15 @@ def _curve(universes: Sequence[Universe], places: Sequence[float], scale: Axis, 
 def _mark(one: Universe, x: float, y: float, size: float) -> str:
     """Draw a filled dot where the strongest baseline is beaten, else a hollow one; the registered one is a diamond."""
     colour = COLOUR_OF_CLASS["figure-down" if one["registered"] else "figure-up"]
-    paint: dict[str, Any] = {"stroke": colour, "stroke_width": 1.5} | ({} if one["is_better"] else {"fill": "#ffffff"})
+    paint: dict[str, Any] = {"stroke": colour, "stroke_width": 1.5}
     if one["registered"]:
         reach = max(size * 1.5, 4.5)
         corners = ((x, y - reach), (x + reach, y), (x, y + reach), (x - reach, y))
         outline = "M " + " L ".join(f"{across:.1f} {down:.1f}" for across, down in corners) + " Z"
-        return element("path", style_class="figure-down" if one["is_better"] else "", d=outline, **paint)
-    return element("circle", style_class="figure-up" if one["is_better"] else "", cx=x, cy=y, r=size, **paint)
+        return element("path", style_class="figure-down" if one["is_better"] else "figure-paper", d=outline, **paint)
+    return element(
+        "circle", style_class="figure-up" if one["is_better"] else "figure-paper", cx=x, cy=y, r=size, **paint
+    )
 
 
 def _rows(axes: Mapping[str, Any]) -> Iterator[tuple[float, str, str]]:
@@ -138,7 +140,7 @@ def _decisions(
     for row, axis, alternative in rows:
         y = top + row
         if alternative == axes[axis]["alternatives"][0]:
-            yield text(_shortened(axis, 12), x=12, y=y, size=12, style_class="figure-muted")
+            yield text(_shortened(axis, SHOWN_AXIS_LETTERS), x=12, y=y, size=12, style_class="figure-muted")
         weight = "600" if alternative == axes[axis]["registered"] else "400"
         label = _shortened(alternative, SHOWN_LETTERS)
         yield text(label, x=LEFT - 8, y=y, size=12, text_anchor="end", font_weight=weight)

@@ -114,7 +114,7 @@ def register_bundle(
         )
     version = RegisteredVersion(bundle.name, str(found.version), digest, model_uri)
     with downloaded(store, version.name, version.version) as stored:
-        _load_expected(stored, digest)
+        _load_expected(stored, digest, where=f"{version.name}/{version.version}")
     with in_our_words("name the version a candidate"):
         store.client.set_model_version_tag(version.name, version.version, STATUS, VERIFIED)
         store.client.set_registered_model_alias(version.name, CANDIDATE, version.version)
@@ -156,7 +156,7 @@ def fetch_verified(name: str, version: str, *, store: Store) -> VerifiedVersion:
             where=f"{name}/{version}",
         )
     with downloaded(store, name, version) as stored:
-        bundle = _load_expected(stored, found.tags.get("bundle_digest", ""))
+        bundle = _load_expected(stored, found.tags.get("bundle_digest", ""), where=f"{name}/{version}")
     return VerifiedVersion(name, version, bundle, found.tags, found.run_id or "")
 
 
@@ -199,7 +199,10 @@ def check_stored(version: ModelVersion, *, store: Store) -> None:
     with downloaded(store, version.name, str(version.version)) as stored:
         found = verify_bundle(stored)
     if found != expected:
-        raise BundleDamagedError(f"expected the bundle {expected[:19] or 'of no known digest'}, found {found[:19]}.")
+        raise BundleDamagedError(
+            f"expected the bundle {expected[:19] or 'of no known digest'}, found {found[:19]}.",
+            where=f"{version.name}/{version.version}",
+        )
 
 
 def knows_run(run_id: str, *, store: Store) -> bool:
@@ -230,9 +233,24 @@ def resolve(reference: str, *, store: Store) -> tuple[str, str]:
             return name, str(store.client.get_model_version(name, version).version)
         return name, str(store.client.get_model_version_by_alias(name, version).version)
     except MlflowException as error:
+        number = _dangling(name, version, store)
+        if number:
+            raise ModelUnavailableError(
+                f"the alias {version} points at version {number}, which is not in the registry.",
+                where=reference,
+                remedy="`krp doctor --repair` moves the alias, or takes it away.",
+            ) from error
         raise ModelUnavailableError(
             "there is no such version in the registry.", where=reference, remedy="`krp train` prints what it registers."
         ) from error
+
+
+def _dangling(name: str, alias: str, store: Store) -> str:
+    """Return the number at which an alias points; empty if there is no such alias."""
+    try:
+        return str(store.client.get_registered_model(name).aliases.get(alias, ""))
+    except MlflowException:
+        return ""
 
 
 def digest_of(content: bytes) -> str:
@@ -346,8 +364,8 @@ def downloaded(store: Store, name: str, version: str) -> Iterator[Path]:
         yield Path(path) / BUNDLE_IN_MODEL
 
 
-def _load_expected(folder: Path, digest: str) -> ModelBundle:
+def _load_expected(folder: Path, digest: str, *, where: str) -> ModelBundle:
     bundle = load_bundle(folder)
     if bundle.digest != digest:
-        raise BundleDamagedError(f"expected the bundle {digest[:19]}, found {str(bundle.digest)[:19]}.")
+        raise BundleDamagedError(f"expected the bundle {digest[:19]}, found {str(bundle.digest)[:19]}.", where=where)
     return bundle
