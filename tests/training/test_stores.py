@@ -32,11 +32,13 @@ def elsewhere(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Store, ExperimentResult, ExperimentConfig]:
     address = request.getfixturevalue(request.param)
+    tracking = replace(config.tracking, store=address, artifacts=str(tmp_path_factory.mktemp("files")))
     quick = replace(
         config,
+        name="elsewhere",  # names of its own: other tests use the same server
         model=replace(config.model, candidates=()),
         validation=replace(config.validation, n_repeats=1, n_permutations=0, n_bootstrap_models=2),
-        tracking=replace(config.tracking, store=address, artifacts=str(tmp_path_factory.mktemp("files"))),
+        tracking=replace(tracking, registered_model="elsewhere-model"),
     )
     result = run_on_table(training_table, quick, n_jobs=1)
     return open_store(address), result, quick
@@ -76,9 +78,9 @@ def test_a_gate_decides_and_aliases_move(
     elsewhere: tuple[Store, ExperimentResult, ExperimentConfig], capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, _, config = elsewhere
-    assert main(["promote", "small-model/candidate", "--store", config.tracking.store]) == 4  # no permutations
+    assert main(["promote", "elsewhere-model/candidate", "--store", config.tracking.store]) == 4  # no permutations
     assert "(3) FAILED" in capsys.readouterr().out
-    aliases = store.client.get_registered_model("small-model").aliases
+    aliases = store.client.get_registered_model("elsewhere-model").aliases
     assert {name: str(version) for name, version in aliases.items()} == {CANDIDATE: "1"}
 
 
