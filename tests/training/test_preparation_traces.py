@@ -51,6 +51,12 @@ def test_a_table_adjusted_over_everyone_is_recognised(features: pd.DataFrame, rn
     assert "age" in adjusted_before(without_age, known)[0].message
     assert "site" in adjusted_before(without_site, known)[0].message
     assert not adjusted_before(features, known)
+    gappy = without_age.mask(rng.random(without_age.shape) < 0.05)  # regressed out, then gaps: not exact any more
+    assert not adjusted_before(gappy, known)
+    gaps = features.mask(rng.random(features.shape) < 0.05)
+    centred = known["age"] - known["age"].mean()
+    slopes = gaps.apply(lambda column: column.cov(centred) / centred[column.notna()].var())
+    assert "age" in adjusted_before(gaps - np.outer(centred, slopes), known)[0].message
 
 
 def test_a_table_stretched_to_one_range_over_everyone_is_recognised(features: pd.DataFrame) -> None:

@@ -113,21 +113,18 @@ def imputed_before(features: pd.DataFrame, known: pd.DataFrame | None = None) ->
 def adjusted_before(features: pd.DataFrame, known: pd.DataFrame) -> tuple[LeakFinding, ...]:
     """Tables from which a covariate or the site was regressed out over these very people."""
     varying, findings = _continuous(features), []
-    complete = varying.loc[:, varying.notna().all()]
     for column in known.columns:
         design = indicators(known, [str(column)])
-        if not design.shape[1] or complete.empty or not np.isfinite(design).all():
+        if not design.shape[1] or varying.empty or not np.isfinite(design).all():
             continue
-        explained = np.array(
-            [explained_share(design, complete[name].to_numpy(dtype=np.float64)) for name in complete.columns]
-        )
-        adjusted = [str(name) for name in complete.columns[explained < ADJUSTED_CORRELATION**2]]
-        if _is_trace(adjusted, complete.shape[1]):
+        explained = np.array([_explained(design, varying[name].to_numpy(dtype=np.float64)) for name in varying.columns])
+        adjusted = [str(name) for name in varying.columns[explained < ADJUSTED_CORRELATION**2]]
+        if _is_trace(adjusted, varying.shape[1]):
             findings.append(
                 LeakFinding(
                     "confound removal",
                     "leak",
-                    f"{len(adjusted)} of {complete.shape[1]} features do not depend on {column} at all over all "
+                    f"{len(adjusted)} of {varying.shape[1]} features do not depend on {column} at all over all "
                     f"people: {listed(adjusted)}.",
                     "features.tsv",
                     "Hand in the features as measured; adjustment and harmonisation are learned inside the folds.",
@@ -144,6 +141,15 @@ def _scaled(names: Sequence[str], varying: pd.DataFrame, trace: str) -> LeakFind
         "features.tsv",
         "Hand in the features as measured; every fold scales them by its own training people.",
     )
+
+
+def _explained(design: NDArray[np.float64], values: NDArray[np.float64]) -> float:
+    """Share of a feature's variance that a column explains among the people who have a value."""
+    is_known = np.isfinite(values)
+    among = design[is_known]
+    among = among[:, among.std(axis=0) > 0]
+    # A column that does not vary among these people cannot have been regressed out of their values.
+    return explained_share(among - among.mean(axis=0), values[is_known]) if among.shape[1] else 1.0
 
 
 def _people_alike(known: pd.DataFrame) -> list[NDArray[np.bool_]]:
