@@ -25,9 +25,12 @@ def page_template(package: str, name: str) -> Template:
     Template
         Its `render` gives the page.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # half a second that commands without pages save
+    # Half a second that commands without pages save.
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
+    # Parts that pages share, such as methods.html, stand here.
+    loader = ChoiceLoader([PackageLoader(package), PackageLoader(__package__)])
     environment = Environment(
-        loader=PackageLoader(package), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(name)
