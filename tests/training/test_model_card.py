@@ -146,7 +146,7 @@ def test_a_benefit_that_was_not_shown_is_no_use_of_the_model(record_document: di
 def test_whom_the_model_has_seen_is_told_by_decade(record_document: dict[str, Any]) -> None:
     record_document["cohort"]["age"] |= {"min_decade": 20, "max_decade": 50}
     assert card_document(record_document)["applicability"][0] == (
-        "Seen in training: ages 20 to 59; sites north, south; arms ketamine, midazolam."
+        "Seen in training: ages from the 20s to the 50s; sites north, south; arms ketamine, midazolam."
     )
 
 

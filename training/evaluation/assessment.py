@@ -65,7 +65,7 @@ class Assessment:
     def lines(self) -> Iterator[str]:
         """Up to five lines for the screen."""
         if self.calibration == self.responders == NotReported(LEAVE_ONE_OUT):
-            yield f"calibration and responders: {LEAVE_ONE_OUT}"
+            yield f"calibration and responders are not reported: {LEAVE_ONE_OUT}"
             return
         if isinstance(self.calibration, NotReported):
             yield f"calibration: {self.calibration.reason}"

@@ -29,8 +29,8 @@ MIN_PER_CLASS = 5
 # Who is at least this likely to respond counts as a predicted responder [standard].
 CALLED_RESPONDER = 0.5
 LEAVE_ONE_OUT = (
-    "not reported for leave-one-out: its folds hold one person each, and comparing models of different folds makes a "
-    "model without any knowledge look worse than chance. Use repeated_kfold."
+    "folds of leave-one-out hold one person each, and comparing models of different folds makes a model without any "
+    "knowledge look worse than chance. Use repeated_kfold."
 )
 
 

@@ -144,7 +144,7 @@ def _seen_in_training(cohort: Document) -> list[str]:
     age = part(cohort, "age")
     youngest, oldest = (age.get(f"{end}_decade") for end in ("min", "max"))
     seen = {
-        "ages": "" if youngest is None or oldest is None else f"{youngest} to {oldest + 9}",
+        "ages": "" if youngest is None or oldest is None else f"from the {youngest}s to the {oldest}s",
         "sites": ", ".join(part(cohort, "n_per_site")),
         "arms": ", ".join(part(cohort, "n_per_arm")),
     }
