@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from training.evaluation.leak_checks import BASELINE_TIMES
+from training.evaluation.leak_checks import BASELINE_TIMES, declared_time
 
 # Ends the registered name of a model that needs later measures: it is no version of a predictor.
 ANALYSIS = "analysis"
@@ -38,7 +38,7 @@ def late_inputs(names: Sequence[str], measured: Mapping[str, object]) -> dict[st
     """
     sounds_late, found = set(not_available_at_baseline(names)), {}
     for name in names:
-        time = _declared(name, measured)
+        time = declared_time(name, measured)
         if time and time not in BASELINE_TIMES:
             found[name] = f"measured at {time}"
         elif CERTAINLY_LATE.search(name.lower()) or (name in sounds_late and not time):
@@ -49,8 +49,3 @@ def late_inputs(names: Sequence[str], measured: Mapping[str, object]) -> dict[st
 def is_analysis_name(registered: str) -> bool:
     """Whether a registered name says that its models are analyses, never predictors."""
     return registered.lower().endswith(ANALYSIS)
-
-
-def _declared(name: str, measured: Mapping[str, object]) -> str:
-    column = name.partition("=")[0]
-    return str(measured.get(column, measured.get(column.split("__")[0], "")))

@@ -152,7 +152,7 @@ def measured_late(
         Columns whose names speak of a later time; a declared time overrules the name.
     """
     late = [f"{name} ({time})" for name, time in declared_late(columns, measured).items()]
-    undeclared = [name for name in suspicious if not _declared_time(name, measured)]
+    undeclared = [name for name in suspicious if not declared_time(name, measured)]
     findings = []
     if late:
         findings.append(
@@ -179,12 +179,20 @@ def measured_late(
 
 def declared_late(columns: Iterable[str], measured: Mapping[str, str]) -> dict[str, str]:
     """Return inputs that are declared as measured after baseline, with the time; parameters as in `measured_late`."""
-    times = {name: _declared_time(name, measured) for name in columns}
+    times = {name: declared_time(name, measured) for name in columns}
     return {name: time for name, time in times.items() if time and time not in BASELINE_TIMES}
 
 
-def _declared_time(name: str, measured: Mapping[str, str]) -> str:
-    return measured.get(name, measured.get(name.split("__")[0], ""))
+def declared_time(name: str, measured: Mapping[str, object]) -> str:
+    """Return when a column, or else its family, is declared as measured; empty text where nothing is declared.
+
+    Examples
+    --------
+    >>> declared_time("smoker=yes", {"smoker": "week1"}), declared_time("change_rest__a__b", {"change_rest": "week2"})
+    ('week1', 'week2')
+    """
+    column = name.partition("=")[0]  # an indicator of a category is column=level
+    return str(measured.get(column, measured.get(column.split("__")[0], "")))
 
 
 def associations(
