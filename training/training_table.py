@@ -127,12 +127,7 @@ def read_training_table(config: ExperimentConfig, *, only: Collection[str] | Non
     _check_before_treatment(config, features)
     _check_times(config.cohort.measured, participants, features)
     treated, usable = people.index, _usable(features)
-    left_out = tuple(str(name) for name in people.index[~people.index.isin(usable)])
-    people = people[people.index.isin(usable)]
-    if only is not None:
-        people = people[people.index.isin(list(only))]
-    if people.empty:
-        raise UnknownParticipantError("none of the included participants has a usable row in the feature table.")
+    people, left_out = _with_features(people, usable, only)
     values, definition = outcome_values(people, config.outcome, drop_missing=config.cohort.exclude_missing_outcome)
     people = people.loc[values.index]
     reference = _reference(config, participants, features, patients=people.index, treated=treated, usable=usable)
@@ -172,6 +167,20 @@ def read_training_table(config: ExperimentConfig, *, only: Collection[str] | Non
         harmonization=harmonization,
         groups=groups,
     )
+
+
+def _with_features(
+    people: pd.DataFrame, usable: pd.Index, only: Collection[str] | None
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the people who have usable features, as far as they are asked for, and who has none."""
+    has_features = people.index.isin(usable)
+    left_out = tuple(str(name) for name in people.index[~has_features])
+    kept = people[has_features]
+    if only is not None:
+        kept = kept[kept.index.isin(list(only))]
+    if kept.empty:
+        raise UnknownParticipantError("none of the included participants has a usable row in the feature table.")
+    return kept, left_out
 
 
 def _known_besides(
