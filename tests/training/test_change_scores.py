@@ -10,7 +10,7 @@ import pytest
 from predictor.errors import ConfigError, MissingColumnError, TableError, UnknownParticipantError
 from predictor.features.feature_vector import FeatureDefinition
 from training.cohort.baseline_inputs import not_available_at_baseline
-from training.cohort.change_scores import change_scores, is_change, with_scale_change, write_change_scores
+from training.cohort.change_scores import CHANGE, change_scores, with_scale_change, write_change_scores
 from training.config import CohortConfig, ExperimentConfig, FeaturesConfig, OutcomeConfig, TrackingConfig
 from training.extraction.feature_table import FeatureTable, read_feature_table
 from training.training_table import read_training_table
@@ -47,7 +47,7 @@ def test_a_change_is_followup_minus_baseline_matched_by_person() -> None:
     assert changes.standard_errors.iloc[0, 0] == pytest.approx(0.5)  # 0.3 and 0.4, independent
     assert dict(changes.left_out) == {"sub-1": "no follow-up visit", "sub-4": "no baseline visit"}
     assert changes.definitions[0].family == "change_gppi_faces"
-    assert [is_change(definition) for definition in changes.definitions] == [True, False]
+    assert [definition.name.startswith(CHANGE) for definition in changes.definitions] == [True, False]
 
 
 def test_motion_is_averaged_and_keeps_its_name() -> None:

@@ -42,11 +42,6 @@ class ChangeScores:
             raise TableError("the changes and their definitions differ.")
 
 
-def is_change(definition: FeatureDefinition) -> bool:
-    """Return whether a feature is a change, which needs the scan after treatment."""
-    return definition.name.startswith(CHANGE)
-
-
 def change_scores(baseline: FeatureTable, followup: FeatureTable) -> ChangeScores:
     """Return follow-up minus baseline of every feature.
 

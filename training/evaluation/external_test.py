@@ -6,7 +6,7 @@ do not contain the variation from training anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,21 +30,6 @@ class TestedModel:
     gain: float | None  # squared error of this model minus that of the locked one; None for the locked one itself
     gain_interval: Interval | None
 
-    def line(self) -> str:
-        """One line for the screen."""
-        metrics = self.metrics
-        r2, mae, r = metrics.r2_interval, metrics.mae_interval, metrics.pearson_r_interval
-        text = f"{self.name:<16} R2 {metrics.r2:+.3f} [{r2.lower:+.2f}, {r2.upper:+.2f}]"
-        text += f"  MAE {metrics.mae:.3f} [{mae.lower:.2f}, {mae.upper:.2f}]"
-        if metrics.pearson_r is not None and r is not None:
-            text += f"  r {metrics.pearson_r:+.2f} [{r.lower:+.2f}, {r.upper:+.2f}]"
-        if self.gain is not None and self.gain_interval is not None:
-            text += (
-                f"  locked model's squared error is smaller by {self.gain:+.3f} "
-                f"[{self.gain_interval.lower:+.3f}, {self.gain_interval.upper:+.3f}]"
-            )
-        return text
-
 
 @dataclass(frozen=True, slots=True)
 class ExternalTest:
@@ -54,12 +39,6 @@ class ExternalTest:
     models: tuple[TestedModel, ...]
     p_value: float  # of R2, when outcomes are permuted over the tested people
     n_permutations: int
-
-    def lines(self) -> Iterator[str]:
-        """Lines for the screen."""
-        yield f"{self.n_people} people, permutation p of R2 = {self.p_value:.4f} ({self.n_permutations} permutations)"
-        for model in self.models:
-            yield f"  {model.line()}"
 
 
 def external_test(
