@@ -48,7 +48,7 @@ def create_app(settings: Settings, *, models_store: ModelStore | None = None) ->
     )
     app.state.settings = settings
     app.state.models = models_store or ModelStore(source_of(settings))
-    app.state.results = RecentResults(n_kept=settings.results_kept, keep_s=60 * settings.results_kept_minutes)
+    app.state.results = RecentResults(n_kept=100, keep_s=3600 * settings.results_kept_hours)
     add_error_handlers(app)
     app.add_middleware(ProblemForLargeBody)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(settings.allowed_hosts), www_redirect=False)

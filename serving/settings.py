@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -44,8 +44,30 @@ class Settings(BaseSettings):
         default=32 * MEBIBYTE, gt=0, description="Largest confounds table, side-car or events table; held in memory."
     )
 
-    results_kept: int = Field(default=100, gt=0, description="Results of the page held in memory, never on disk.")
-    results_kept_minutes: float = Field(default=60.0, gt=0, description="How long the page's results are held.")
+    database_url: str = Field(
+        default="sqlite:///mlruns/service.db",
+        description="Kept results, access keys and audit log: sqlite:///FILE or postgresql://...",
+    )
+    results_kept_hours: float = Field(default=24.0, gt=0, description="After this time a kept result is deleted.")
+    max_results_per_owner: int = Field(default=1_000, gt=0, description="Beyond it, the owner's oldest results go.")
+
+    require_keys: bool = Field(
+        default=False, description="Turn away who has no key, also on loopback and before the first key exists."
+    )
+    oidc_issuer: str | None = Field(default=None, description="Address of the OpenID provider whose tokens are taken.")
+    oidc_audience: str | None = Field(default=None, description="Audience that the provider's tokens must name.")
+    requests_per_minute: int = Field(default=6_000, gt=0, description="Of one key or token; unlimited without keys.")
+    scans_per_minute: int = Field(default=30, gt=0, description="Visits of one key or token; unlimited without keys.")
+
+    bundle_public_key: Path | None = Field(
+        default=None, description="Ed25519 public key (PEM); bundles without its signature are refused."
+    )
+
+    max_requests_at_once: int = Field(default=128, gt=0, description="More are answered 503 with Retry-After.")
+    max_uploads_at_once: int = Field(default=4, gt=0, description="Visits read at once; more are answered 503.")
+    upload_idle_s: float = Field(default=20.0, gt=0, description="An upload that sends nothing for so long is ended.")
+    shutdown_s: float = Field(default=30.0, gt=0, description="How long answers under way may take after a stop.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 def read_settings(**given: Any) -> Settings:

@@ -139,7 +139,7 @@ async def table(request: Request, model: CurrentModel, settings: AppSettings, re
 @router.get("/results/{result_id}")
 def result(request: Request, result_id: str, results: Results, settings: AppSettings) -> HTMLResponse:
     """Show a result."""
-    view = result_view(_held(results, result_id), minutes_kept=settings.results_kept_minutes)
+    view = result_view(_held(results, result_id), minutes_kept=60 * settings.results_kept_hours)
     return render(request, "result.html", {"view": view})
 
 
@@ -161,7 +161,7 @@ def result_waterfall(result_id: str, results: Results) -> Response:
 @router.get("/results/{result_id}/report.html")
 def result_report(result_id: str, results: Results, settings: AppSettings) -> Response:
     """Return the result as one file that needs nothing else."""
-    view = result_view(_held(results, result_id), minutes_kept=settings.results_kept_minutes)
+    view = result_view(_held(results, result_id), minutes_kept=60 * settings.results_kept_hours)
     headers = {"Content-Disposition": 'attachment; filename="result.html"'}
     return HTMLResponse(standalone_page("result.html", {"view": view}), headers=headers)
 

@@ -1,0 +1,1 @@
+"""What is kept: results, keys and the audit chain, in one database."""
