@@ -17,19 +17,25 @@ ENV KRP_HOME=/opt/krp OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 COPY --from=environment /opt/krp/venv /opt/krp/venv
 COPY experiments /opt/krp/experiments
 # The data come in and the results go out through folders mounted below /data.
+# A new volume takes over these rights, so that the user below may write to it.
+RUN install -d -m 1777 "$KRP_HOME/../../data"
 WORKDIR /data
 USER 10001:10001
 ENTRYPOINT ["/opt/krp/venv/bin/krp"]
 CMD ["--help"]
 
 FROM python:3.11-slim AS serve
-ENV KRP_HOME=/opt/krp OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# The root file system may be mounted read-only: what is written goes to /data (database, copy of the model) and /tmp.
+ENV KRP_HOME=/opt/krp OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba MPLCONFIGDIR=/tmp/matplotlib KRP_DATABASE_URL=sqlite:////data/service.db KRP_MODEL_CACHE=/data/served
 COPY --from=environment /opt/krp/venv /opt/krp/venv
+# A new volume takes over these rights, so that the user below may write to it.
+RUN install -d -m 1777 "$KRP_HOME/../../data"
 WORKDIR /data
 USER 10001:10001
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
+HEALTHCHECK --interval=10s --timeout=3s --start-period=15s \
   CMD ["/opt/krp/venv/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
-# The service binds to loopback only as long as it has no keys: run it with the host's network, behind its own proxy.
-ENTRYPOINT ["/opt/krp/venv/bin/krp", "serve"]
+STOPSIGNAL SIGTERM
+# It listens on loopback until it is told otherwise (KRP_HOST), which it refuses without access keys; docs/deployment.md.
+ENTRYPOINT ["/opt/krp/venv/bin/krp", "serve", "--quiet"]
 CMD ["--bundle", "/data/bundle"]

@@ -10,7 +10,7 @@ HEAD = """# Error catalogue
 
 Every error has a code, a message that says what was expected and what was found, the place where it was found, and a
 remedy. On the command line the exit code is 2 for `usage`, 4 for refusals (`refused`, `promotion-refused`,
-`leak-found`, `participants-shared`, `locked-test-opened`), else 3; over HTTP the same four parts are an
+`leak-found`, `participants-shared`, `locked-test-opened`, `audit-log-broken`), else 3; over HTTP the same four parts are an
 `application/problem+json` document. This page is made from `predictor/errors.py`.
 """
 
@@ -20,7 +20,7 @@ def catalogue() -> str:
     kinds, queue = [], [PredictorError]
     while queue:
         kind = queue.pop()
-        kinds.append(kind)
+        kinds += [kind] if "code" in vars(kind) else []  # several faults at once have their own codes
         queue.extend(kind.__subclasses__())
     return HEAD + "".join(entry(kind) for kind in sorted(kinds, key=lambda kind: kind.code))
 

@@ -11,9 +11,10 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from predictor.errors import PredictorError
+from predictor.errors import ManyFaultsError, PredictorError
 
 Item = TypeVar("Item")
+MAX_FAULTS_SHOWN = 20
 
 # The one piece of state: set once by the entry point, before any command runs.
 _is_quiet = False
@@ -69,10 +70,15 @@ def progress(items: Iterable[Item], *, total: int, label: str) -> Iterator[Item]
 
 
 def show_error(error: PredictorError) -> None:
-    """Write an error in its four parts: what, where, remedy, more."""
+    """Write an error in its four parts: what, where, remedy, more; of several faults, where the others are."""
+    faults = error.faults if isinstance(error, ManyFaultsError) else (error,)
+    error = faults[0]
     lines = [f"{error.code}: {error}"]
     if error.where:
         lines.append(f"  where   {error.where}")
+    lines += [f"  also    {other.where}: {other}" for other in faults[1:MAX_FAULTS_SHOWN]]
+    if len(faults) > MAX_FAULTS_SHOWN:
+        lines.append(f"  also    {len(faults) - MAX_FAULTS_SHOWN} more")
     if error.remedy:
         lines.append(f"  remedy  {error.remedy}")
     lines.append(f"  more    docs/errors.md#{error.code}")

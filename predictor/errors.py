@@ -1,10 +1,19 @@
 """All exceptions raised on purpose.
 
 PredictorError           code, message, where, remedy; catch this to catch everything
+  ManyFaultsError          several of them at once, each with its own code
   UsageError               the command was called in a way that cannot work
+    ListenerOpenError  HostsUnnamedError  KeyUnknownError
+  AccessError              who asks is not known, or may not do this
+    CredentialsMissingError  CredentialsInvalidError  CredentialsExpiredError
+    ScopeMissingError  ForeignPageError  RateLimitedError  SignInsLimitedError  ProviderUnavailableError
   RequestError             an HTTP request is not what its route takes
     UploadTruncatedError  PartUnknownError  PartRepeatedError  PartMissingError  PartTooLargeError
     JsonInvalidError  AddressUnknownError  MethodNotAllowedError  BodyTooLargeError  ContentTypeError
+    HostUnknownError  ResultUnknownError  ModelUnknownError  TensorError
+    BodyIdleError  HeadIdleError  HeadTooLargeError  HttpInvalidError
+  OverloadedError          the service has as much to do as it takes on at once
+    StoppingError
   InternalError            a fault of ours
   ConfigError              an experiment, circuit or task description is wrong
     RegisteredNameError
@@ -25,15 +34,21 @@ PredictorError           code, message, where, remedy; catch this to catch every
     ReferenceTooSmallError  UnseenSiteError
   TimecourseError          the cohort cannot carry the comparison of arms over time
   ModelBundleError         the bundle is damaged, or made for other inputs
-    BundleDamagedError  BundleIncompatibleError
+    BundleDamagedError  BundleIncompatibleError  BundleUnsignedError  BundleSignatureError
   ModelUnavailableError    no verified model is loaded
-    VersionUnverifiedError
+    VersionUnverifiedError  RegistryUnreachableError
   TrackingError            the log book did not take or give what it was asked for
     StoreUnreachableError  StoreReadOnlyError  RunDeletedError
   ServiceError             a running service cannot be reached, or says no
   ExplanationError         contributions do not add up to the output
+  ExplanationAbsentError   the answer has no explanation that could be drawn
+    RegionsUnknownError
+  DatabaseUnavailableError the service's database does not answer
+    AuditUnavailableError
+  DatabaseIncompatibleError the database has tables this version does not know
   RefusedError             everything could be read, and the answer is no
     PromotionRefusedError  LeakFoundError  SharedParticipantsError  AlreadyOpenedError
+    AuditLogBrokenError
 
 A message says what was expected and what was found; `remedy` says what to do next. Neither holds participants' data or
 server paths.
@@ -41,6 +56,7 @@ server paths.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -72,6 +88,22 @@ class PredictorError(Exception):
         return self
 
 
+class ManyFaultsError(PredictorError):
+    """Several rows, columns or members are wrong; the first one speaks, all are listed."""
+
+    code = "several-faults"
+    remedy = "Mend every fault of the list; each has its own code."
+
+    def __init__(self, faults: Sequence[PredictorError]) -> None:
+        super().__init__(str(faults[0]), where=faults[0].where, remedy=faults[0].remedy)
+        self.faults = tuple(faults)
+
+
+def one_error(faults: Sequence[PredictorError]) -> PredictorError:
+    """Return the only fault, or one error that lists all."""
+    return faults[0] if len(faults) == 1 else ManyFaultsError(faults)
+
+
 class UsageError(PredictorError):
     """The command was called in a way that cannot work."""
 
@@ -79,11 +111,131 @@ class UsageError(PredictorError):
     remedy = "Run the command with --help to see what it takes."
 
 
+class ListenerOpenError(UsageError):
+    """The service would listen where others reach it, and let everybody in."""
+
+    code = "listener-open"
+    remedy = (
+        "Create a key first (`krp keys create`), name an OpenID provider (KRP_OIDC_ISSUER, KRP_OIDC_AUDIENCE) or set "
+        "KRP_REQUIRE_KEYS=true; or listen on 127.0.0.1, which an SSH tunnel reaches."
+    )
+
+
+class HostsUnnamedError(UsageError):
+    """The service would listen where others reach it, without knowing its own name."""
+
+    code = "hosts-unnamed"
+    remedy = "Name the hosts that it answers to, as a JSON list: KRP_ALLOWED_HOSTS='[\"scores.example.org\"]'."
+
+
+class KeyUnknownError(UsageError):
+    """No access key has this id."""
+
+    code = "key-unknown"
+    remedy = "`krp keys list` shows the ids of all keys."
+
+
+class AccessError(PredictorError):
+    """Who asks is not known, or may not do this."""
+
+    code = "access-refused"
+    remedy = "Ask who runs this service for a key."
+
+
+class CredentialsMissingError(AccessError):
+    """The address is for callers with a key or a token."""
+
+    code = "credentials-missing"
+    remedy = "Send the header `Authorization: Bearer KEY`; with a browser, sign in at /sign-in."
+
+
+class CredentialsInvalidError(AccessError):
+    """The key or token is not valid here."""
+
+    code = "credentials-invalid"
+    remedy = "Check that it was copied whole and not revoked; else ask who runs this service for another."
+
+
+class CredentialsExpiredError(CredentialsInvalidError):
+    """The key or token was valid once."""
+
+    code = "credentials-expired"
+    remedy = "Fetch a new token, or ask who runs this service for a new key."
+
+
+class ScopeMissingError(AccessError):
+    """The key or token is valid, but not for this."""
+
+    code = "scope-missing"
+    remedy = "Ask who runs this service for a key that holds the named scope."
+
+
+class ForeignPageError(AccessError):
+    """Another site's page sent this through a visitor's browser."""
+
+    code = "foreign-page"
+    remedy = "Use this service's own pages, elsewhere than on its own machine over https; programs send a key instead."
+
+
+class RateLimitedError(AccessError):
+    """A key or token sends more than it may."""
+
+    code = "rate-limited"
+    remedy = "Wait for the seconds in Retry-After; several rows fit into one request to /v1/predictions."
+
+    def __init__(self, message: str, *, retry_after_s: int, where: str = "") -> None:
+        super().__init__(message, where=where)
+        self.retry_after_s = retry_after_s
+
+
+class SignInsLimitedError(RateLimitedError):
+    """Too many keys or tokens that are not valid came from one address."""
+
+    code = "sign-ins-limited"
+    remedy = "Wait for the seconds in Retry-After, then check the key before trying it again."
+
+
+class ProviderUnavailableError(AccessError):
+    """The OpenID provider cannot be asked for its signing keys."""
+
+    code = "identity-provider-unavailable"
+    remedy = "Try again later; who runs this service should check KRP_OIDC_ISSUER and the way to it. Keys still work."
+    retry_after_s = 10
+
+
 class RequestError(PredictorError):
     """An HTTP request is not what its route takes."""
 
     code = "request-invalid"
     remedy = "The page /docs of this service shows what each route takes."
+
+
+class BodyIdleError(RequestError):
+    """The body of a request stopped arriving, or trickles."""
+
+    code = "body-idle"
+    remedy = "Send the request again over a steadier connection."
+
+
+class HeadIdleError(RequestError):
+    """The head of a request does not arrive in time."""
+
+    code = "head-idle"
+    remedy = "Send the request again over a steadier connection."
+
+
+class HeadTooLargeError(RequestError):
+    """The head of a request is larger than any client needs."""
+
+    code = "head-too-large"
+    remedy = "Send fewer or shorter headers, and a shorter address; data belong into the body."
+
+
+class HttpInvalidError(RequestError):
+    """The bytes that arrived are no HTTP request."""
+
+    code = "http-invalid"
+    remedy = "Use an HTTP/1.1 client; over TLS, ask the proxy that stands before this service."
 
 
 class UploadTruncatedError(RequestError):
@@ -138,11 +290,36 @@ class AddressUnknownError(RequestError):
     remedy = "The home page and /docs list what this service answers; results are held for a while only."
 
 
+class ResultUnknownError(AddressUnknownError):
+    """No kept result of this caller has this id."""
+
+    code = "result-unknown"
+    remedy = "Results are kept only if asked for (?keep=true), for a while, and for who asked; /v1/results lists yours."
+
+
+class ModelUnknownError(AddressUnknownError):
+    """No model of this name and version answers here."""
+
+    code = "model-unknown"
+    remedy = "/v1/models/current shows the name and version of the model that answers."
+
+
+class TensorError(RequestError):
+    """An input tensor is not what the model takes."""
+
+    code = "tensor-invalid"
+    remedy = "The model's metadata (/v2/models/NAME) lists every input with its data type; the shape is [n] or [n, 1]."
+
+
 class MethodNotAllowedError(RequestError):
     """The address is known, but not with this method."""
 
     code = "method-not-allowed"
     remedy = "The page /docs of this service shows the method of each route."
+
+    def __init__(self, message: str, *, where: str = "", allowed: Sequence[str] = ()) -> None:
+        super().__init__(message, where=where)
+        self.allowed = tuple(allowed)
 
 
 class BodyTooLargeError(RequestError):
@@ -157,6 +334,29 @@ class ContentTypeError(RequestError):
 
     code = "content-type-unsupported"
     remedy = "Send the content type that /docs shows for this route."
+
+
+class HostUnknownError(RequestError):
+    """The request is meant for another host."""
+
+    code = "host-unknown"
+    remedy = "Use the name this service is known by; who runs it lists its names in KRP_ALLOWED_HOSTS."
+
+
+class OverloadedError(PredictorError):
+    """The service has as much to do as it takes on at once."""
+
+    code = "service-overloaded"
+    remedy = "Wait for the seconds in Retry-After and send the request again; nothing of it was kept."
+    retry_after_s = 2
+
+
+class StoppingError(OverloadedError):
+    """The service is being stopped: answers under way are finished, new requests are not taken."""
+
+    code = "service-stopping"
+    remedy = "Send the request again in a moment; another process should be taking over."
+    retry_after_s = 5
 
 
 class InternalError(PredictorError):
@@ -426,6 +626,20 @@ class BundleIncompatibleError(ModelBundleError):
     code = "bundle-incompatible"
 
 
+class BundleUnsignedError(ModelBundleError):
+    """The service takes signed bundles only, and this one is not."""
+
+    code = "bundle-unsigned"
+    remedy = "Sign it with `krp sign` and the private key that belongs to the service's public key."
+
+
+class BundleSignatureError(ModelBundleError):
+    """The bundle's signature was not made with the expected key, or for another bundle."""
+
+    code = "bundle-signature-wrong"
+    remedy = "Do not use this bundle before you know who made it; sign it again if it is yours."
+
+
 class ModelUnavailableError(PredictorError):
     """No verified model is loaded."""
 
@@ -438,6 +652,13 @@ class VersionUnverifiedError(ModelUnavailableError):
 
     code = "version-unverified"
     remedy = "Run `krp doctor`, which says what happened to it; then train again, or use another version."
+
+
+class RegistryUnreachableError(ModelUnavailableError):
+    """The model registry does not answer, or is not there."""
+
+    code = "registry-unreachable"
+    remedy = "Check --tracking-uri or KRP_TRACKING_URI, and that its database or server runs."
 
 
 class TrackingError(PredictorError):
@@ -482,6 +703,41 @@ class ExplanationError(PredictorError):
     remedy = "This is a fault of the software; please report it."
 
 
+class ExplanationAbsentError(PredictorError):
+    """The answer holds no explanation: it was refused, or its explanation was withheld."""
+
+    code = "explanation-absent"
+    remedy = "The answer's reasons say why; GET the result for them."
+
+
+class RegionsUnknownError(ExplanationAbsentError):
+    """Nobody knows where in the brain the explained features were measured."""
+
+    code = "explanation-without-regions"
+    remedy = "Use the waterfall and the table; only models trained on scans know their regions' coordinates."
+
+
+class DatabaseUnavailableError(PredictorError):
+    """The service's database does not answer, or does not take what is written."""
+
+    code = "database-unavailable"
+    remedy = "Check KRP_DATABASE_URL, that the database runs, and that its disk has space; then try again."
+
+
+class AuditUnavailableError(DatabaseUnavailableError):
+    """The audit log did not take its entry, and no answer leaves without one."""
+
+    code = "audit-unavailable"
+    remedy = "Try again; if it stays so, check that the service's database runs and that its disk has space."
+
+
+class DatabaseIncompatibleError(PredictorError):
+    """The service's database has tables that this version does not know."""
+
+    code = "database-incompatible"
+    remedy = "Use the version of the service that wrote them, or a newer one, or name another database."
+
+
 class RefusedError(PredictorError):
     """Everything could be read, and the answer is no."""
 
@@ -514,3 +770,10 @@ class LeakFoundError(RefusedError):
 
     code = "leak-found"
     remedy = "Mend the named step or column; what the experiment measured before does not count."
+
+
+class AuditLogBrokenError(RefusedError):
+    """The audit log is not as it was written."""
+
+    code = "audit-log-broken"
+    remedy = "Keep the database as it is, restore a backup beside it, and compare the entries from the named one on."

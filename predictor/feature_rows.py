@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+import io
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from predictor.errors import DuplicateParticipantError, TableError, UnknownParticipantError, ValueOutOfRangeError
+from predictor.errors import (
+    DuplicateParticipantError,
+    MissingColumnError,
+    PredictorError,
+    TableError,
+    UnknownFeatureError,
+    UnknownParticipantError,
+    ValueOutOfRangeError,
+    one_error,
+)
 from predictor.model.outcome_definition import Covariate, CovariateValue
 from predictor.scan.tsv_table import MISSING_CELLS, TableLimits, TsvTable, parse_tsv
 
@@ -14,6 +26,8 @@ PARTICIPANT_COLUMNS = ("participant_id", "participant")
 # Columns that say where a row comes from; everything else is a covariate or a feature.
 RECIPE_HASH, INPUT_DIGEST = "recipe_hash", "input_digest"
 OTHER_COLUMNS = ("session_id",)
+# A cell of a feature is read as that of a number known without a scan.
+_NUMBER = Covariate("feature", "number")
 LIMITS = TableLimits(max_columns=50_000, max_cells=20_000_000, max_bytes=512 * 2**20)
 
 
@@ -21,7 +35,7 @@ LIMITS = TableLimits(max_columns=50_000, max_cells=20_000_000, max_bytes=512 * 2
 class FeatureRow:
     """One visit as a table has it."""
 
-    place: str  # "row 3", as errors call it
+    place: str  # "line 3" of a file or "row 2" of a request, as errors call it
     participant: str | None
     features: Mapping[str, float | None]
     covariates: Mapping[str, CovariateValue]
@@ -30,46 +44,73 @@ class FeatureRow:
 
 
 def read_feature_rows(path: Path, covariates: Sequence[Covariate]) -> tuple[FeatureRow, ...]:
-    """Read a tab-separated table with one row per visit.
+    """Read a table with one row per visit.
 
     Parameters
     ----------
     path
-        The file. Columns: `participant_id`, features by name, any of the covariates, `recipe_hash`, `input_digest`;
-        empty cells and n/a are missing values.
+        The file; `parse_feature_rows` says what may stand in it. Columns that it does not know are features.
     covariates
         What the model wants to know besides features; their columns are not taken for features.
 
     Raises
     ------
     TableError
-        If it is no table, a participant stands in it twice, or a cell should be a number and is not.
+        If it is no table, a visit stands in it twice, or a cell should be a number and is not; of several faults all
+        are listed.
     """
-    table = _read_table(path, where="table")
-    participants = next((table.columns[name] for name in PARTICIPANT_COLUMNS if name in table.columns), None)
-    _check_unique(participants, table)
+    rows, faults = parse_feature_rows(_content_of(path, where="table"), covariates)
+    if faults:
+        raise one_error(faults)
+    return tuple(rows)
+
+
+def parse_feature_rows(
+    content: bytes,
+    covariates: Sequence[Covariate],
+    *,
+    feature_names: Collection[str] | None = None,
+    max_rows: int = LIMITS.max_rows,
+) -> tuple[list[FeatureRow], list[PredictorError]]:
+    """Read a table as people keep it: tabs, commas or semicolons, quoted or not, one row per visit.
+
+    Parameters
+    ----------
+    content
+        The file, in UTF-8. Columns: `participant_id`, features by name, any of the covariates, `session_id`,
+        `recipe_hash`, `input_digest`; empty cells and n/a are missing values.
+    covariates
+        What the model wants to know besides features.
+    feature_names
+        Features that may stand there; None: every other column is one.
+    max_rows
+        Most rows that are read.
+
+    Returns
+    -------
+    rows, faults
+        Rows that could be read, named by their line in the file; and everything that is wrong with the others.
+
+    Raises
+    ------
+    TableError
+        If it is no table, is too large, or its header is wrong; of several wrong columns all are listed.
+    """
+    header, lines = _header_and_lines(content, max_rows=max_rows)
     known = {covariate.name: covariate for covariate in covariates}
     reserved = {*PARTICIPANT_COLUMNS, *OTHER_COLUMNS, RECIPE_HASH, INPUT_DIGEST, *known}
-    names = [name for name in table.columns if name not in reserved]
-    rows = []
-    for number in range(table.n_rows):
-        place = f"row {number + 1}"
-        cells = {name: column[number] for name, column in table.columns.items()}
-        rows.append(
-            FeatureRow(
-                place=place,
-                participant=participants[number] if participants else None,
-                features={name: _number(cells[name], f"{place}, column {name[:120]}") for name in names},
-                covariates={
-                    name: covariate_value(cells[name], covariate, where=f"{place}, column {name}")
-                    for name, covariate in known.items()
-                    if name in cells
-                },
-                recipe_hash=_text(cells.get(RECIPE_HASH, "")),
-                input_digest=_text(cells.get(INPUT_DIGEST, "")),
-            )
-        )
-    return tuple(rows)
+    features = [name for name in header if name not in reserved]
+    _check_header(header, features, feature_names)
+    rows: list[FeatureRow] = []
+    faults: list[PredictorError] = []
+    visits: set[tuple[str, str]] = set()
+    for number, cells in lines:
+        row, found = _row(f"line {number}", header, cells, features, known)
+        found += _repeated(row, dict(zip(header, cells, strict=False)), visits)
+        faults += found
+        if not found:
+            rows.append(row)
+    return rows, faults
 
 
 def read_covariates(path: Path, covariates: Sequence[Covariate]) -> dict[str, dict[str, CovariateValue]]:
@@ -121,23 +162,118 @@ def covariate_value(text: str, covariate: Covariate, *, where: str) -> Covariate
 
 
 def _read_table(path: Path, *, where: str) -> TsvTable:
+    return parse_tsv(_content_of(path, where=where), where=where, limits=LIMITS)
+
+
+def _content_of(path: Path, *, where: str) -> bytes:
     try:
         if path.stat().st_size > LIMITS.max_bytes:
             raise TableError(f"expected at most {LIMITS.max_bytes} bytes, found more.", where=where)
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise TableError(
             f"the table cannot be read: {error.strerror}.", where=where, remedy="Check the file's name."
         ) from error
-    return parse_tsv(content, where=where, limits=LIMITS)
 
 
-def _check_unique(participants: Sequence[str] | None, table: TsvTable) -> None:
+def _check_unique(participants: Sequence[str], table: TsvTable) -> None:
     # Several visits of one person are told apart by the session.
-    visits = list(zip(participants or (), table.columns.get("session_id", ("",) * table.n_rows), strict=False))
-    repeated = [number for number, visit in enumerate(visits) if visit in visits[:number]] if participants else []
+    visits: set[tuple[str, str]] = set()
+    sessions = table.columns.get("session_id", ("",) * table.n_rows)
+    for number, visit in enumerate(zip(participants, sessions, strict=True), start=1):
+        if visit in visits:
+            raise DuplicateParticipantError("a visit stands in the table twice.", where=f"row {number}")
+        visits.add(visit)
+
+
+def _header_and_lines(content: bytes, *, max_rows: int) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header and numbered lines, the separator being the one that the header has most of; empty lines are left out."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TableError(
+            "expected text in UTF-8.", remedy="Save the table as TSV or CSV, not as a workbook."
+        ) from error
+    separator = max("\t,;", key=text.split("\n", 1)[0].count)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+    except csv.Error as error:
+        raise TableError("the table cannot be read; a quotation mark may be open.") from error
+    numbered = [(number, cells) for number, cells in enumerate(lines, start=1) if any(cell.strip() for cell in cells)]
+    if not numbered:
+        raise TableError("expected a table, found an empty file.")
+    header, rows = [name.strip() for name in numbered[0][1]], numbered[1:]
+    if not rows:
+        raise TableError("expected at least one row below the header, found none.")
+    if len(rows) > max_rows:
+        raise TableError(f"expected at most {max_rows} rows, found {len(rows)}.", remedy="Send the table in pieces.")
+    if len(header) > LIMITS.max_columns or len(rows) * len(header) > LIMITS.max_cells:
+        raise TableError(f"expected at most {LIMITS.max_columns} columns and {LIMITS.max_cells} cells, found more.")
+    return header, rows
+
+
+def _check_header(header: Sequence[str], features: Sequence[str], allowed: Collection[str] | None) -> None:
+    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
     if repeated:
-        raise DuplicateParticipantError("a visit stands in the table twice.", where=f"row {repeated[0] + 1}")
+        raise TableError(f"the column {repeated[0][:100]} stands twice in the header.", where="line 1")
+    if not all(header):
+        raise TableError("a column of the header has no name.", where="line 1")
+    unknown = [] if allowed is None else [name for name in features if name not in allowed]
+    if unknown:
+        raise one_error(
+            [
+                UnknownFeatureError("the model has no such feature or covariate.", where=f"line 1, column {name[:100]}")
+                for name in unknown
+            ]
+        )
+    if not features:
+        raise MissingColumnError(
+            "expected at least one column with a feature of the model, found none.", where="line 1"
+        )
+
+
+def _row(
+    place: str,
+    header: Sequence[str],
+    cells: Sequence[str],
+    features: Sequence[str],
+    covariates: Mapping[str, Covariate],
+) -> tuple[FeatureRow, list[PredictorError]]:
+    """One row, and everything that is wrong with its cells."""
+    faults: list[PredictorError] = []
+    if len(cells) != len(header):
+        faults.append(TableError(f"expected {len(header)} cells as in the header, found {len(cells)}.", where=place))
+    by_name = dict(zip(header, cells, strict=False))
+
+    def value(name: str, covariate: Covariate) -> CovariateValue:
+        try:
+            return covariate_value(by_name.get(name, ""), covariate, where=name)
+        except PredictorError as error:
+            error.where = f"{place}, column {name[:100]}"
+            faults.append(error)
+            return None
+
+    numbers = {name: value(name, _NUMBER) for name in features}
+    row = FeatureRow(
+        place=place,
+        participant=_text(next((by_name[name] for name in PARTICIPANT_COLUMNS if name in by_name), "")),
+        features={name: number for name, number in numbers.items() if not isinstance(number, str)},
+        covariates={name: value(name, covariate) for name, covariate in covariates.items() if name in by_name},
+        recipe_hash=_text(by_name.get(RECIPE_HASH, "")),
+        input_digest=_text(by_name.get(INPUT_DIGEST, "")),
+    )
+    return row, faults
+
+
+def _repeated(row: FeatureRow, cells: Mapping[str, str], visits: set[tuple[str, str]]) -> list[PredictorError]:
+    """Say so when a visit was there before; several visits of one person are told apart by the session."""
+    if row.participant is None:
+        return []
+    visit = (row.participant, cells.get("session_id", "").strip())
+    if visit in visits:
+        return [DuplicateParticipantError("a visit stands in the table twice.", where=row.place)]
+    visits.add(visit)
+    return []
 
 
 def _number(text: str, where: str) -> float | None:

@@ -155,9 +155,10 @@ def _answer(
     )
     prediction = explanation = None
     if status_of(reasons) != "refused":
-        noise = scan_noise_variance(bundle, person, standard_errors, arm=bundle.arms[0])
+        arm = bundle.arms[0]
+        noise = scan_noise_variance(bundle, person, standard_errors, arm=arm)
         prediction = predict_response(bundle, person.values, noise_variance=noise)
-        explanation = explain_or_withhold(bundle, person, arm=bundle.arms[0])
+        explanation = explain_or_withhold(bundle, person, arm=arm, output=prediction.arms[arm].expected)
         reasons += (EXPLANATION_WITHHELD,) if explanation is None else ()
     return build_answer(
         bundle,

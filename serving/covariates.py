@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
+from predictor.errors import one_error
 from predictor.feature_rows import covariate_value
 from predictor.model.outcome_definition import Covariate, CovariateValue
-from serving.error_handlers import faults_of, one_error
+from serving.error_handlers import faults_of
 from serving.schemas import JsonCovariate
 
 CovariateValues = Mapping[str, CovariateValue]

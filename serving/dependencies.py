@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Request
-from starlette.exceptions import HTTPException
 
+from predictor.errors import ContentTypeError, RequestError
+from serving.access.principal import Principal
 from serving.model_store import LoadedModel, ModelStore
 from serving.settings import Settings
-from serving.web.recent_results import RecentResults
 
 
 def settings_of(request: Request) -> Settings:
@@ -24,10 +24,10 @@ def model_of(request: Request) -> LoadedModel:
     return models.current()
 
 
-def results_of(request: Request) -> RecentResults:
-    """Return the results the page keeps in memory."""
-    results: RecentResults = request.app.state.results
-    return results
+def principal_of(request: Request) -> Principal:
+    """Return who asks, as the access gate found out."""
+    found: Principal = request.state.principal
+    return found
 
 
 def require_json(request: Request) -> None:
@@ -40,18 +40,34 @@ def require_form(request: Request) -> None:
     _require(request, "multipart/form-data")
 
 
-def require_own_page(request: Request) -> None:
-    """Refuse what a foreign page sends through a visitor's browser."""
-    if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise HTTPException(403, "this address takes requests from this service's own pages only.")
+def wants_to_keep(request: Request) -> bool:
+    """Return whether the caller asked to find the answer again (`?keep=true`); nothing is kept otherwise.
+
+    Raises
+    ------
+    RequestError
+        If the question is something else than `keep` with true or false.
+    """
+    if not request.scope["query_string"]:
+        return False
+    found = request.query_params.multi_items()
+    if len(found) != 1 or found[0][0] != "keep" or found[0][1] not in ("true", "false"):
+        raise RequestError("expected nothing behind the address but keep=true or keep=false.", where="query")
+    return found[0][1] == "true"
 
 
 def _require(request: Request, expected: str) -> None:
-    found = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if found != expected:
-        raise HTTPException(415, f"expected a body of type {expected}.")
+    """Refuse another type, another charset than UTF-8, and what is packed."""
+    kind, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    if kind.strip() != expected:
+        raise ContentTypeError(f"expected a body of type {expected}.")
+    charset = parameters.partition("charset=")[2].split(";")[0].strip(' "')
+    if charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise ContentTypeError("expected text in UTF-8, found another charset.", where="header Content-Type")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ContentTypeError("expected a body that is not packed.", where="header Content-Encoding")
 
 
 AppSettings = Annotated[Settings, Depends(settings_of)]
+Caller = Annotated[Principal, Depends(principal_of)]
 CurrentModel = Annotated[LoadedModel, Depends(model_of)]
-Results = Annotated[RecentResults, Depends(results_of)]

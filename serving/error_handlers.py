@@ -15,19 +15,33 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from predictor.errors import (
+    AccessError,
     AddressUnknownError,
+    BodyIdleError,
     BodyTooLargeError,
     BundleIncompatibleError,
     ContentTypeError,
+    CredentialsInvalidError,
+    CredentialsMissingError,
+    DatabaseUnavailableError,
+    ExplanationAbsentError,
+    HeadIdleError,
+    HeadTooLargeError,
     InternalError,
     JsonInvalidError,
+    ManyFaultsError,
     MethodNotAllowedError,
     ModelUnavailableError,
+    OverloadedError,
     PartTooLargeError,
     PredictorError,
+    ProviderUnavailableError,
+    RateLimitedError,
     RequestError,
     ScanTooLargeError,
+    ScopeMissingError,
     ValueOutOfRangeError,
+    one_error,
 )
 from serving.web.templating import prefers_page, render
 
@@ -35,11 +49,27 @@ PROBLEM_TYPE = "application/problem+json"
 # The closest ancestor wins.
 STATUS_OF_ERROR: dict[type[PredictorError], int] = {
     PredictorError: 422,
+    InternalError: 500,
     RequestError: 400,
+    BodyIdleError: 408,
+    HeadIdleError: 408,
+    HeadTooLargeError: 431,
+    AddressUnknownError: 404,
+    MethodNotAllowedError: 405,
+    ExplanationAbsentError: 409,
+    ContentTypeError: 415,
+    BodyTooLargeError: 413,
     PartTooLargeError: 413,
     ScanTooLargeError: 413,
     BundleIncompatibleError: 409,
     ModelUnavailableError: 503,
+    OverloadedError: 503,
+    AccessError: 403,
+    CredentialsMissingError: 401,
+    CredentialsInvalidError: 401,
+    RateLimitedError: 429,
+    ProviderUnavailableError: 503,
+    DatabaseUnavailableError: 503,
 }
 # What the web framework refuses by itself.
 ERROR_OF_STATUS: dict[int, type[PredictorError]] = {
@@ -51,14 +81,7 @@ ERROR_OF_STATUS: dict[int, type[PredictorError]] = {
     500: InternalError,
 }
 MAX_FAULTS_LISTED = 100
-
-
-class ManyFaultsError(PredictorError):
-    """Several rows of one request are wrong; the first one names the problem, all are listed."""
-
-    def __init__(self, faults: Sequence[PredictorError]) -> None:
-        super().__init__(str(faults[0]), where=faults[0].where, remedy=faults[0].remedy)
-        self.faults = tuple(faults)
+DEFAULT_RETRY_AFTER_S = 10
 
 
 def status_of(error: PredictorError) -> int:
@@ -119,6 +142,28 @@ def http_problem(status: int, detail: str = "") -> dict[str, Any]:
     return _document(kind(detail or _title(kind)), status)
 
 
+def respond_to(request: Request, error: PredictorError) -> Response:
+    """Return the answer to an error; what stands before the routes has no other way to answer."""
+    return _respond(request, problem_document(error), headers_of(error))
+
+
+def headers_of(error: PredictorError) -> dict[str, str]:
+    """Return the headers that tell a program what to do next: when to come again, or how to sign in."""
+    status, headers = status_of(error), {}
+    if status == 408:
+        headers["Connection"] = "close"  # what else arrives belongs to a request that was given up
+    if status in (429, 503):
+        headers["Retry-After"] = str(getattr(error, "retry_after_s", DEFAULT_RETRY_AFTER_S))
+    if isinstance(error, MethodNotAllowedError):
+        headers["Allow"] = ", ".join(error.allowed)
+    if status == 401:
+        is_refused = isinstance(error, CredentialsInvalidError)
+        headers["WWW-Authenticate"] = 'Bearer realm="krp"' + (', error="invalid_token"' if is_refused else "")
+    if isinstance(error, ScopeMissingError):
+        headers["WWW-Authenticate"] = 'Bearer realm="krp", error="insufficient_scope"'
+    return headers
+
+
 def _document(error: PredictorError, status: int) -> dict[str, Any]:
     return {
         "type": f"urn:krp:problem:{error.code}",
@@ -139,6 +184,9 @@ def _title(kind: type[PredictorError]) -> str:
 
 def _respond(request: Request, document: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     status = document["status"]
+    if request.url.path.startswith("/v2"):  # where the Open Inference Protocol is spoken, errors have its form
+        document = {"error": document["detail"], **document}
+        return Response(json.dumps(document), status, headers=headers, media_type="application/json")
     if prefers_page(request):
         return render(request, "problem.html", {"problem": document}, status=status, headers=headers)
     return Response(json.dumps(document), status, headers=headers, media_type=PROBLEM_TYPE)
@@ -146,8 +194,7 @@ def _respond(request: Request, document: dict[str, Any], headers: dict[str, str]
 
 async def _reply_to_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, PredictorError)
-    headers = {"Retry-After": "10"} if isinstance(error, ModelUnavailableError) else None
-    return _respond(request, problem_document(error), headers)
+    return respond_to(request, error)
 
 
 async def _reply_to_http_exception(request: Request, error: Exception) -> Response:
@@ -178,11 +225,6 @@ def faults_of(errors: Iterable[Mapping[str, Any]], *, root: tuple[str, ...] = ()
         if where not in by_place or item["type"] == "finite_number":
             by_place[where] = _fault(item, where)
     return list(by_place.values())
-
-
-def one_error(faults: Sequence[PredictorError]) -> PredictorError:
-    """Return the only fault, or one error that lists all."""
-    return faults[0] if len(faults) == 1 else ManyFaultsError(faults)
 
 
 def _fault(item: Mapping[str, Any], where: str) -> PredictorError:

@@ -1,170 +1,33 @@
-"""Which model answers: found in the registry or in a folder, verified, loaded, and kept until a better one is.
-
-MLflow is a shelf here. Files are fetched from it and verified; nothing is unpickled and no model of MLflow's is loaded.
-"""
+"""Which model answers: found in the registry or in a folder, verified, loaded, and kept until a better one is."""
 
 from __future__ import annotations
 
 import atexit
 import logging
-import os
-import re
 import shutil
 import tempfile
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
-from predictor.errors import BundleDamagedError, ModelUnavailableError, UsageError
+from predictor.errors import BundleDamagedError, ModelUnavailableError, PredictorError, RegistryUnreachableError
 from predictor.model.bundle import ModelBundle, load_bundle, verify_bundle
+from predictor.model.signature import BundleKey
+from serving.model_cache import ModelCache
+from serving.model_registry import RegistryAddress
+from serving.model_source import BundleFolder, ListedModel, LoadedModel, ModelSource, ModelVersion
 from serving.settings import Settings, read_settings
 
-if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
+__all__ = [
+    "BundleFolder", "ListedModel", "LoadedModel", "ModelSource", "ModelStore", "ModelVersion", "RegistryAddress",
+    "fetch_bundle", "open_store", "source_of",
+]  # fmt: skip
 logger = logging.getLogger(__name__)
 
-CHAMPION = "champion"
-CANDIDATE = "candidate"
-DIGEST_TAG = "bundle_digest"  # of a registered version, written by training
-_MODEL_ADDRESS = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
-# Every bundle folder holds this file; in the registry it lies beside MLflow's own description.
-_BUNDLE_FILE = "manifest.json"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelVersion:
-    """What a source offers at the moment."""
-
-    version: str
-    is_promoted: bool
-    digest: str | None = None  # of the bundle that was registered; None when nobody wrote it down
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class LoadedModel:
-    """A verified bundle, and what the source says about it."""
-
-    bundle: ModelBundle
-    version: ModelVersion
-    loaded_at: str  # UTC, ISO 8601
-
-    @property
-    def takes_scans(self) -> bool:
-        """Whether the model's features can be computed from a scan; ready features and region tables cannot."""
-        recipe = self.bundle.recipe
-        return recipe is not None and recipe.circuit.has_coordinates
-
-
-class ModelSource(Protocol):
-    """Where models come from."""
-
-    def find(self) -> ModelVersion:
-        """Name the version to serve; raises ModelUnavailableError when there is none."""
-
-    def fetch(self, version: ModelVersion, folder: Path) -> Path:
-        """Return a bundle folder, written below `folder` where it has to be fetched."""
-
-
-@dataclass(frozen=True, slots=True)
-class BundleFolder:
-    """One bundle on this machine, without any registry."""
-
-    folder: Path
-
-    def find(self) -> ModelVersion:
-        """Name the folder's only version; nobody promoted it."""
-        return ModelVersion("bundle", is_promoted=False)
-
-    def fetch(self, version: ModelVersion, folder: Path) -> Path:
-        """Return the folder itself."""
-        return self.folder
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryAddress:
-    """A model in an MLflow registry, by alias or version."""
-
-    name: str
-    alias: str | None
-    number: str | None
-    tracking_uri: str
-
-    @classmethod
-    def of_uri(cls, uri: str, *, tracking_uri: str) -> RegistryAddress:
-        """Return the address of a `models:/` URI.
-
-        Raises
-        ------
-        UsageError
-            If the URI has another form.
-        """
-        match = _MODEL_ADDRESS.fullmatch(uri)
-        if match is None:
-            raise UsageError(
-                f"expected models:/NAME@ALIAS or models:/NAME/VERSION, got {uri}.",
-                remedy="`krp train` and `krp promote` print the address of the model they wrote.",
-            )
-        return cls(match["name"], match["alias"], match["version"], tracking_uri)
-
-    def find(self) -> ModelVersion:
-        """Name the version behind the alias; without a champion, the candidate."""
-        client = self._client()
-        number = self.number or self._number_of(client, self.alias or CHAMPION)
-        if number is None and self.alias == CHAMPION:
-            number = self._number_of(client, CANDIDATE)
-        if number is None:
-            raise ModelUnavailableError(f"the registry has no {self.name} with the alias {self.alias}.")
-        is_promoted = self._number_of(client, CHAMPION) == number
-        return ModelVersion(number, is_promoted, self._digest_of(client, number))
-
-    def fetch(self, version: ModelVersion, folder: Path) -> Path:
-        """Copy the version's files below `folder`."""
-        from mlflow.artifacts import download_artifacts
-        from mlflow.exceptions import MlflowException
-
-        client = self._client()
-        try:
-            source = client.get_model_version_download_uri(self.name, version.version)
-            downloaded = Path(
-                download_artifacts(artifact_uri=source, dst_path=str(folder), tracking_uri=self.tracking_uri)
-            )
-        except (MlflowException, OSError) as error:
-            raise ModelUnavailableError(f"version {version.version} of {self.name} cannot be fetched.") from error
-        found = sorted(downloaded.rglob(_BUNDLE_FILE), key=lambda path: len(path.parts))
-        if not found:
-            raise BundleDamagedError(f"version {version.version} of {self.name} holds no bundle.")
-        return found[0].parent
-
-    def _number_of(self, client: MlflowClient, alias: str) -> str | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return str(client.get_model_version_by_alias(self.name, alias).version)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise ModelUnavailableError("the model registry does not answer as it should.") from error
-
-    def _digest_of(self, client: MlflowClient, number: str) -> str | None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return client.get_model_version(self.name, number).tags.get(DIGEST_TAG)
-        except MlflowException as error:
-            raise ModelUnavailableError(f"the registry has no version {number} of {self.name}.") from error
-
-    def _client(self) -> MlflowClient:
-        if self.tracking_uri.startswith("sqlite:///") and not Path(self.tracking_uri[len("sqlite:///") :]).is_file():
-            # MLflow would create an empty registry here, and say only then that it is empty.
-            raise ModelUnavailableError("there is no model registry here yet.")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # this service talks to no other host
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # our own output says what happens
-        from mlflow.tracking import MlflowClient
-
-        return MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+LISTING_KEPT_S = 15.0  # between two looks at the registry for the list of its models
 
 
 def source_of(settings: Settings) -> ModelSource:
@@ -174,13 +37,49 @@ def source_of(settings: Settings) -> ModelSource:
     return RegistryAddress.of_uri(settings.model, tracking_uri=settings.tracking_uri)
 
 
-class ModelStore:
-    """The model that answers now; a new one takes its place only once it is verified and loaded."""
+def open_store(settings: Settings) -> ModelStore:
+    """Return the store that the settings describe, without a model yet.
 
-    def __init__(self, source: ModelSource) -> None:
+    Raises
+    ------
+    UsageError
+        If an address, or the public key, is not what it should be.
+    """
+    key = BundleKey.from_file(settings.bundle_public_key) if settings.bundle_public_key else None
+    needs_cache = settings.bundle is None and settings.model_cache is not None
+    cache = ModelCache(settings.model_cache) if needs_cache and settings.model_cache else None
+    return ModelStore(source_of(settings), key=key, cache=cache)
+
+
+class ModelStore:
+    """The model that answers now; a new one takes its place only once it is verified and loaded.
+
+    Requests hold the `LoadedModel` they began with, so a change between two models is one assignment: no request ever
+    sees half of each.
+
+    Parameters
+    ----------
+    source
+        Where models come from.
+    key
+        Whose signature a bundle must carry; None takes bundles without.
+    cache
+        Where the last verified bundle of a registry is kept for a start without it; None keeps none.
+    """
+
+    def __init__(self, source: ModelSource, *, key: BundleKey | None = None, cache: ModelCache | None = None) -> None:
         self._source = source
+        self._key = key
+        self._cache = cache
         self._loaded: LoadedModel | None = None
         self._refreshing = threading.Lock()
+        self._listing = threading.Lock()
+        self._listed: tuple[float, Sequence[ListedModel]] | None = None
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether a model answers."""
+        return self._loaded is not None
 
     def current(self) -> LoadedModel:
         """Return the model that answers now.
@@ -203,27 +102,86 @@ class ModelStore:
             If there is no model, or it cannot be trusted; the one loaded before goes on answering.
         """
         with self._refreshing:
-            version = self._source.find()
-            if self._loaded is not None and self._loaded.version == version:
-                return False
-            with tempfile.TemporaryDirectory(prefix="krp-bundle-") as folder:
-                bundle = load_bundle(self._source.fetch(version, Path(folder)))
-            _check_digest(bundle.digest, version)
-            self._loaded = LoadedModel(bundle, version, datetime.now(UTC).isoformat(timespec="seconds"))
-            logger.info("serving %s, version %s, digest %s", bundle.name, version.version, bundle.digest)
-            return True
+            try:
+                return self._load_found()
+            except RegistryUnreachableError:
+                if self._loaded is None and self._load_kept():
+                    return True
+                raise
+            except ModelUnavailableError:
+                if self._loaded is not None and self._loaded.from_cache:
+                    self._loaded = None  # the registry is there, and took the model away while nobody was serving
+                raise
 
+    def load_kept(self) -> bool:
+        """Load the copy of what was served last, until the registry says what to serve, and tell whether there is one.
 
-def _check_digest(found: str | None, version: ModelVersion) -> None:
-    """Files and manifest could have been changed together; the registry remembers what was registered."""
-    if version.digest is not None and version.digest != found:
-        raise BundleDamagedError(f"expected the bundle {version.digest[:19]}, found {str(found)[:19]}.")
+        A start need not wait for MLflow then, which takes seconds to import; the model says `from_cache` meanwhile.
+        """
+        with self._refreshing:
+            return self._loaded is None and self._load_kept()
+
+    def listed(self) -> Sequence[ListedModel]:
+        """Return every version that the source knows, newest first, the one that answers marked.
+
+        Asks the registry, so not for the event loop; within seconds the last list is given again, and while the
+        registry does not answer, too. Nothing is raised: the model that answers is always in the list.
+        """
+        with self._listing:
+            now = time.monotonic()
+            if self._listed is None or now - self._listed[0] > LISTING_KEPT_S:
+                try:
+                    self._listed = (now, self._source.listed())
+                except PredictorError as error:
+                    logger.warning("the models were not listed: %s", error.code)
+                    self._listed = (now, self._listed[1] if self._listed else ())
+            return _with_current(self._listed[1], self._loaded)
+
+    def _load_found(self) -> bool:
+        version, before = self._source.find(), self._loaded
+        if before is not None and before.version == version:
+            if before.from_cache:  # the registry is back, and means the same version
+                self._loaded = replace(before, from_cache=False)
+            return before.from_cache
+        with tempfile.TemporaryDirectory(prefix="krp-bundle-") as folder:
+            fetched = self._source.fetch(version, Path(folder))
+            bundle = self._verified(fetched, version)
+            if self._cache is not None:
+                self._cache.keep(fetched, replace(version, digest=bundle.digest), source=_name_of(self._source))
+        self._loaded = LoadedModel(bundle, version, _now())
+        self._listed = None
+        logger.info("serving version %s, digest %s", version.version, bundle.digest)
+        return True
+
+    def _load_kept(self) -> bool:
+        """Load what was served last, if it was kept and is whole; whoever asks is told that it is a copy."""
+        kept = self._cache.last(source=_name_of(self._source)) if self._cache else None
+        if kept is None:
+            return False
+        folder, version = kept
+        try:
+            bundle = self._verified(folder, version)
+        except PredictorError as error:
+            logger.error("the bundle that was kept is not served: %s: %s", error.code, error)
+            return False
+        self._loaded = LoadedModel(bundle, version, _now(), from_cache=True)
+        logger.warning("serving a copy of version %s until the registry answers", version.version)
+        return True
+
+    def _verified(self, folder: Path, version: ModelVersion) -> ModelBundle:
+        """Load a folder, once its signature, where one is asked for, and every digest are right."""
+        signed = self._key.check(folder, version.signature) if self._key else None
+        bundle = load_bundle(folder)
+        _check_digest(bundle.digest, signed)
+        _check_digest(bundle.digest, version.digest)
+        return bundle
 
 
 def fetch_bundle(uri: str) -> tuple[Path, bool]:
     """Return a bundle folder for a `models:/` address, and whether it is the champion, for `krp score --model`.
 
-    The folder is removed when the process ends. The registry is the one the settings name (KRP_TRACKING_URI).
+    The folder is removed when the process ends. The registry is the one the settings name (KRP_TRACKING_URI), and so is
+    the key that must have signed the bundle (KRP_BUNDLE_PUBLIC_KEY).
 
     Raises
     ------
@@ -231,13 +189,50 @@ def fetch_bundle(uri: str) -> tuple[Path, bool]:
         If the address has another form.
     ModelUnavailableError
         If the registry has no such model.
-    BundleDamagedError
-        If its files are not those that were registered.
+    ModelBundleError
+        If its files are not those that were registered, or not signed as they should be.
     """
-    address = RegistryAddress.of_uri(uri, tracking_uri=read_settings().tracking_uri)
+    settings = read_settings()
+    address = RegistryAddress.of_uri(uri, tracking_uri=settings.tracking_uri)
     version = address.find()
     folder = Path(tempfile.mkdtemp(prefix="krp-bundle-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     bundle_folder = address.fetch(version, folder)
-    _check_digest(verify_bundle(bundle_folder), version)
+    if settings.bundle_public_key:
+        BundleKey.from_file(settings.bundle_public_key).check(bundle_folder, version.signature)
+    _check_digest(verify_bundle(bundle_folder), version.digest)
     return bundle_folder, version.is_promoted
+
+
+def _check_digest(found: str | None, expected: str | None) -> None:
+    """Files and manifest could have been changed together; the registry remembers what was registered."""
+    if expected is not None and expected != found:
+        raise BundleDamagedError(f"expected the bundle {expected[:19]}, found {str(found)[:19]}.")
+
+
+def _with_current(listed: Sequence[ListedModel], loaded: LoadedModel | None) -> list[ListedModel]:
+    """Mark the model that answers, and add it where the source does not list it."""
+    if loaded is None:
+        return list(listed)
+    version, from_cache = loaded.version.version, loaded.from_cache
+    marked = [
+        replace(one, is_current=one.version == version, from_cache=from_cache and one.version == version)
+        for one in listed
+    ]
+    if any(one.is_current for one in marked):
+        return marked
+    bundle = loaded.bundle
+    aliases = ("champion",) if loaded.version.is_promoted else ()
+    current = ListedModel(
+        bundle.name, version, bundle.digest, aliases, status="verified", card=bundle.card, is_current=True,
+        from_cache=from_cache,
+    )  # fmt: skip
+    return [current, *marked]
+
+
+def _name_of(source: ModelSource) -> str:
+    return str(getattr(source, "shown", type(source).__name__))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,8 +14,11 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from predictor.errors import PartRepeatedError, PartTooLargeError, PredictorError, UploadTruncatedError
 
-# Bytes handed to the worker thread at once: few enough to keep up with the upload, enough to make the hop cheap.
+# Bytes handed to the worker thread at once: the first number while it has nothing else to do, up to the second while it
+# is busy. Each hop costs a tenth of a millisecond, more where threads wait for the interpreter; a megabyte of a scan is
+# inflated in 5 ms, so the last batch does not keep the answer waiting.
 BATCH_BYTES = 256 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
 
 
 class PartSink(Protocol):
@@ -106,7 +111,8 @@ class MultipartForm:
         except MultipartParseError as error:
             raise UploadTruncatedError("the body is not a well-formed multipart form.") from error
         except PredictorError as error:
-            raise error.located(self._head.where if self._head else "") from error
+            error.located(self._head.where if self._head else "")
+            raise  # not `from error`: an exception that is its own cause keeps the whole upload in memory
 
     def finish(self) -> None:
         """Make sure that the form was complete.
@@ -124,18 +130,21 @@ class MultipartForm:
         boundary = options.get(b"boundary", b"")
         if not boundary:
             raise UploadTruncatedError("the Content-Type header names no boundary.", where="header Content-Type")
+        # The parser must not keep the form alive: a scan that was given up would stay in memory until the next search
+        # for garbage.
+        form = weakref.proxy(self)
         try:
             return MultipartParser(
                 boundary,
                 {
-                    "on_part_begin": self._begin_part,
-                    "on_header_field": self._take_header_name,
-                    "on_header_value": self._take_header_value,
-                    "on_header_end": self._end_header,
-                    "on_headers_finished": self._end_headers,
-                    "on_part_data": self._take_data,
-                    "on_part_end": self._end_part,
-                    "on_end": self._end_form,
+                    "on_part_begin": lambda: form._begin_part(),
+                    "on_header_field": lambda data, start, end: form._take_header_name(data, start, end),
+                    "on_header_value": lambda data, start, end: form._take_header_value(data, start, end),
+                    "on_header_end": lambda: form._end_header(),
+                    "on_headers_finished": lambda: form._end_headers(),
+                    "on_part_data": lambda data, start, end: form._take_data(data, start, end),
+                    "on_part_end": lambda: form._end_part(),
+                    "on_end": lambda: form._end_form(),
                 },
             )
         except FormParserError as error:
@@ -192,25 +201,46 @@ class MultipartForm:
 async def feed_in_thread(feed: Callable[[bytes], None], stream: AsyncIterator[bytes]) -> None:
     """Feed a stream to a push parser in a worker thread, one batch behind: reading goes on while a batch is parsed.
 
-    At most two batches are in memory. Whatever `feed` raises comes out here as soon as the next bytes arrive; when the
-    client goes away, the batch at work is awaited, so that nothing runs on unattended.
+    At most two batches are in memory. Whatever `feed` raises comes out here at once, also while the client is silent;
+    when the client goes away, the batch at work is awaited, so that nothing runs on unattended.
     """
-    batch = bytearray()
+    batch: list[bytes] = []
+    n_bytes = 0
     work: asyncio.Task[None] | None = None
     try:
-        async for chunk in stream:
-            batch += chunk
-            if work is not None and work.done():
-                await work
-            if len(batch) >= BATCH_BYTES:
-                if work is not None:
-                    await work
-                work = asyncio.create_task(asyncio.to_thread(feed, bytes(batch)))
-                batch = bytearray()
+        async with asyncio.timeout(None) as reading:
+            async for chunk in stream:
+                batch.append(chunk)
+                n_bytes += len(chunk)
+                is_idle = work is None or work.done()
+                if n_bytes >= (BATCH_BYTES if is_idle else MAX_BATCH_BYTES):
+                    if work is not None:
+                        await work
+                    work = asyncio.create_task(asyncio.to_thread(_feed_joined, feed, batch))
+                    work.add_done_callback(lambda done: _interrupt(reading, done))
+                    batch, n_bytes = [], 0
         if work is not None:
             await work
-        await asyncio.to_thread(feed, bytes(batch))
+        await asyncio.to_thread(_feed_joined, feed, batch)
+    except TimeoutError:
+        assert work is not None, "only a failed batch ends the reading"
+        await work
+        raise
     finally:
         if work is not None and not work.done():
             await asyncio.wait([work])
             work.exception()
+
+
+def _interrupt(reading: asyncio.Timeout, work: asyncio.Task[None]) -> None:
+    """Stop waiting for more bytes once a batch has failed."""
+    if not work.cancelled() and work.exception() is not None:
+        with suppress(RuntimeError):  # the last byte has come: nobody waits any more
+            reading.reschedule(0.0)
+
+
+def _feed_joined(feed: Callable[[bytes], None], batch: list[bytes]) -> None:
+    """Join in the worker thread: the copy of a megabyte would keep other requests waiting."""
+    chunks = b"".join(batch)
+    batch.clear()
+    feed(chunks)

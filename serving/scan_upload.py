@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -70,7 +71,8 @@ class ScanUpload:
         self._field_names = frozenset(field_names)
         self._recordings: dict[tuple[RunKind, int], RegionRecording] = {}
         self._small_parts: dict[str, SmallPart] = {}
-        self._form = MultipartForm(content_type, self._open_part)
+        upload = weakref.proxy(self)  # the form is this object's own: what is given up goes at once, volume and all
+        self._form = MultipartForm(content_type, lambda head: upload._open_part(head))
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes of the body.
@@ -152,7 +154,8 @@ class ScanUpload:
                 number=number,
             )
         except PredictorError as error:
-            raise error.located(f"part {name}") from error
+            error.located(f"part {name}")
+            raise
 
     def _table(self, run: str, table: str) -> bytes | None:
         part = self._small_parts.get(f"{run}_{table}")

@@ -244,6 +244,7 @@ class CurrentModel(BaseModel):
     digest: str
     promoted: bool
     loaded_at: str
+    from_cache: bool = Field(description="The registry does not answer; this is the version that was served last.")
     research_use_only: Literal[True] = True
     outcome: Outcome
     arms: list[str]
@@ -256,6 +257,90 @@ class CurrentModel(BaseModel):
     limits: ModelLimits
 
 
+class ListedModel(BaseModel):
+    """A version that the registry knows."""
+
+    name: str
+    version: str
+    digest: str | None
+    aliases: list[str] = Field(description="`champion` is the promoted one.")
+    status: str = Field(description="`verified`, `registering`, or `unknown` for versions of other makers.")
+    gate: str | None = Field(description="How the promotion gate judged it: `passed`, `refused`; null: never asked.")
+    gate_reasons: str
+    is_current: bool = Field(description="It answers now.")
+    from_cache: bool = Field(description="It answers although the registry does not.")
+    run_link: str | None
+    card: dict[str, Any] | None = Field(description="Null when it cannot be read or was changed.")
+
+
+class ListedModels(BaseModel):
+    """All versions, newest first."""
+
+    research_use_only: Literal[True] = True
+    models: list[ListedModel]
+
+
+class KeptResultLine(BaseModel):
+    """One kept answer in a list."""
+
+    id: str
+    label: str
+    created: str = Field(description="UTC, ISO 8601.")
+    expires: str = Field(description="UTC, ISO 8601; deleted then.")
+    status: Literal["ok", "flagged", "refused"]
+    model_version: str
+
+
+class KeptResults(BaseModel):
+    """The caller's own kept answers, newest first."""
+
+    results: list[KeptResultLine]
+
+
+class Deleted(BaseModel):
+    """How many answers were deleted."""
+
+    deleted: int
+
+
+class ExplanationFileLink(BaseModel):
+    """One file that explains an answer."""
+
+    name: str
+    media_type: str
+    description: str
+    href: str
+
+
+class ExplanationFiles(BaseModel):
+    """The files that explain an answer."""
+
+    id: str
+    research_use_only: Literal[True] = True
+    files: list[ExplanationFileLink]
+
+
+class AuditLine(BaseModel):
+    """One entry of the audit log: who, when, what, as digests."""
+
+    sequence: int
+    recorded: str = Field(description="UTC, ISO 8601.")
+    owner: str
+    action: str
+    model_digest: str | None
+    input_digest: str | None
+    output_digest: str | None
+    row: int | None
+    hash: str = Field(description="Of this entry and the hash of the one before.")
+
+
+class AuditPage(BaseModel):
+    """Entries of the audit log in their order."""
+
+    entries: list[AuditLine]
+    next_after: int | None = Field(description="Ask with `after` set to this for more; null at the end.")
+
+
 class Health(BaseModel):
     """Whether the service lives, or is ready."""
 
@@ -266,6 +351,15 @@ PROBLEM_RESPONSE: dict[str, Any] = {
     "model": Problem,
     "description": "Problem document",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+KEEP_PARAMETER: dict[str, Any] = {
+    "name": "keep",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": False},
+    "description": "Keep the answers for a while, for /v1/results and /v1/explanations; nothing is kept otherwise.",
 }
 
 

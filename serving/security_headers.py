@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -27,6 +26,13 @@ HEADERS = {
 }
 
 
+# As bytes, made once: this runs for every answer.
+_NO_STORE = (b"cache-control", b"no-store")
+_RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_NAMES = frozenset(name for name, _ in _RAW)
+_NAMES_OF_UNCACHED = _NAMES | {_NO_STORE[0]}
+
+
 class SecurityHeaders:
     """Add the headers to every answer; only static files may be cached."""
 
@@ -35,14 +41,13 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, and complete the head of the answer."""
+        is_static = scope.get("path", "").startswith("/static/")
+        replaced, added = (_NAMES, _RAW) if is_static else (_NAMES_OF_UNCACHED, [*_RAW, _NO_STORE])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers[name] = value
-                if not scope["path"].startswith("/static/"):
-                    headers["Cache-Control"] = "no-store"
+                kept = [header for header in message.get("headers", ()) if header[0] not in replaced]
+                message["headers"] = kept + added
             await send(message)
 
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)

@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     )
     tracking_uri: str = Field(default="sqlite:///mlruns/mlflow.db", description="Where the MLflow registry is.")
     refresh_s: float = Field(default=30.0, ge=0, description="Seconds between looks at the registry; 0 never looks.")
+    model_cache: Path | None = Field(
+        default=Path("mlruns/served"),
+        description="Folder for the last verified bundle of a registry, served while the registry is not there.",
+    )
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)

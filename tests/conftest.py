@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,3 +35,59 @@ def shared() -> Path:
 def project() -> Path:
     """Return the project's root."""
     return PROJECT
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Return what finds a port on loopback that nobody listens on."""
+
+    def find() -> int:
+        with socket.socket() as asked:
+            asked.bind(("127.0.0.1", 0))
+            return int(asked.getsockname()[1])
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def postgresql(free_port: Callable[[], int]) -> Iterator[str]:
+    """Lend the address of a PostgreSQL server on loopback, with an empty database; skips where none is installed."""
+    programs = postgresql_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed (no initdb below /usr/lib/postgresql or on the path)")
+    place = Path(tempfile.mkdtemp(prefix="krp-postgresql-"))
+    # Its server refuses to run as root, and the other user must reach the folder.
+    user = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(place, "nobody")
+    port = free_port()
+    options = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={place} -c fsync=off"
+    control = [*user, programs / "pg_ctl", "-D", place / "data", "-s", "-w"]
+    initialise = [
+        *user,
+        programs / "initdb",
+        "-D",
+        place / "data",
+        "-A",
+        "trust",
+        "-U",
+        "krp",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
+    subprocess.run(initialise, check=True, capture_output=True, cwd=place)
+    try:
+        subprocess.run([*control, "-l", place / "log", "-o", options, "start"], check=True, cwd=place)
+        yield f"postgresql://krp@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, cwd=place)
+        shutil.rmtree(place)
+
+
+def postgresql_programs() -> Path | None:
+    """Folder of PostgreSQL's programs, the newest ones; None where it is not installed."""
+    installed = [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    found = shutil.which("initdb")
+    newest = max(installed, key=lambda path: int(path.parts[-3]), default=None)
+    return newest.parent if newest else Path(found).resolve().parent if found else None

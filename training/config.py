@@ -18,10 +18,10 @@ from predictor.errors import ConfigError
 from predictor.model.learned_features import DEFAULT_THRESHOLD
 from predictor.model.outcome_definition import MAX_ABS_VALUE
 from predictor.model.site_correction import UnseenSitePolicy
+from predictor.store_address import KNOWN as KNOWN_STORES
+from predictor.store_address import store_address, without_credentials
 from training.evaluation.splits import Scheme
-from training.log_book.store_address import KNOWN as KNOWN_STORES
-from training.log_book.store_address import store_address, without_credentials
-from training.models.model_names import LINEAR_MODELS, MODELS, REGRESSORS
+from training.models.model_names import MODELS, PRIMARY_MODELS, REGRESSORS, TREE_MODELS
 from training.multiverse.multiverse_config import MultiverseConfig
 from training.report_config import ReportConfig
 
@@ -177,7 +177,7 @@ class ModelConfig:
         _require(2 <= self.n_alphas <= MAX_ALPHAS, "[model] n_alphas", f"2 to {MAX_ALPHAS}")
         _require(0 < self.smallest_alpha_fraction < 1, "[model] smallest_alpha_fraction", "a number in (0, 1)")
         primary = (self.primary,) if self.primary else ()
-        for key, names, known in (("primary", primary, LINEAR_MODELS), ("candidates", self.candidates, MODELS)):
+        for key, names, known in (("primary", primary, PRIMARY_MODELS), ("candidates", self.candidates, MODELS)):
             for name in names:
                 self._check_name(name, known, where=f"[model] {key}")
         is_enough = len(self.competitors) >= 2 or not self.is_competition
@@ -205,9 +205,10 @@ class ModelConfig:
             raise ConfigError(f"there is no model {name!r}; known are {', '.join(MODELS)}.", where=where)
         if name not in known:
             raise ConfigError(
-                f"{name} cannot be the primary model: a bundle holds weighted sums of inputs of a continuous outcome.",
+                f"{name} cannot be the primary model: a bundle holds weighted sums of inputs, or trees, "
+                "of a continuous outcome.",
                 where=where,
-                remedy=f"Name it among the candidates, and one of {', '.join(LINEAR_MODELS)} as primary.",
+                remedy=f"Name it among the candidates, and one of {', '.join(PRIMARY_MODELS)} as primary.",
             )
 
 
@@ -287,6 +288,13 @@ class ExperimentConfig:
                 "harmonised features cannot be compared with controls, who are measured at their own sites.",
                 where="[harmonization]",
                 remedy="Leave [harmonization] out and name the site among [reference] covariates.",
+            )
+        if self.reference and self.model.primary in TREE_MODELS:
+            raise ConfigError(
+                f"{self.model.primary} cannot be the primary model beside [reference]: what trees make of a deviation "
+                "cannot be told by the connections it is made from.",
+                where="[model] primary",
+                remedy=f"Leave [reference] out, or name {self.model.primary} among the candidates.",
             )
         if self.harmonization and self.outcome.column in self.harmonization.preserved:
             raise ConfigError(

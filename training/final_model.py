@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -18,15 +18,28 @@ from predictor.model.bundle import ModelBundle
 from predictor.model.learned_features import LearnedDeviations, summary_parts
 from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.out_of_fold import OutOfFoldResiduals
-from predictor.model.response_design import arm_names, linear_model_of
+from predictor.model.response_design import arm_names
+from predictor.model.response_model import ModelEnsemble
 from predictor.model.training_range import describe_training
+from predictor.model.tree_model import TreeEnsemble, TreeResponseModel
 from training.config import ExperimentConfig
 from training.evaluation.nested_cv import fit_fold
 from training.evaluation.resampling import UnitResampler
 from training.evaluation.splits import Partition, stratified_folds, train_and_test
 from training.locked.locked_reference import locked_document
 from training.models.estimators import TunedElasticNet, TunedRegressor
+from training.models.fitted_trees import response_model_of
 from training.training_table import MOTION_FEATURE, TrainingTable
+
+ServedModel = LinearResponseModel | TreeResponseModel
+
+# Every answer asks every question of every bootstrap model: 100,000 nodes take a third of a millisecond. A forest of
+# 120 people has 2,400, so 42 such forests are made where 100 are asked for; boosted trees, 550, keep their 100.
+MOST_BOOTSTRAP_NODES = 100_000
+# The ends of a 90 % interval need a few models beyond them, whatever an answer takes.
+FEWEST_BOOTSTRAP_MODELS = 40
+# Contributions by ten forests would take two to three milliseconds of every answer, to say how many agree on a sign.
+MOST_EXPLAINED_NODES = 12_000
 
 RECORDED_PACKAGES = ("ketamine-response-predictor", "numpy", "scipy", "pandas", "scikit-learn", "nilearn")
 
@@ -43,16 +56,24 @@ def build_bundle(
 
     Fold models repeat the tuning, so that their residuals are those of the whole procedure; bootstrap models keep the
     penalties of the full fit, for a hundred more tunings would say little more about the spread of the coefficients.
+    Of models with many nodes, fewer bootstrap models are made, and fold models are not asked for contributions; see
+    `MOST_BOOTSTRAP_NODES` and `MOST_EXPLAINED_NODES`.
     """
     inputs, outcome = table.model_inputs, table.outcome
     fitted: TunedElasticNet | TunedRegressor = clone(estimator).fit(inputs, outcome)
     folds = bundle_partition(table, config)
+    training_rows = [train for train, _ in train_and_test(folds)]
     fitted_folds = Parallel(n_jobs=n_jobs)(
-        delayed(fit_fold)(estimator, inputs, outcome, train) for train, _ in train_and_test(folds)
+        delayed(fit_fold)(estimator, inputs, outcome, train) for train in training_rows
     )
-    fold_models = [linear_model_of(one.pipeline_) for one in fitted_folds]
+    raw_by_fold = [_raw_inputs(one.pipeline_, inputs) for one in fitted_folds]
+    fold_models = [
+        response_model_of(one.pipeline_, own[train])
+        for one, own, train in zip(fitted_folds, raw_by_fold, training_rows, strict=True)
+    ]
     design, raw = fitted.pipeline_.named_steps["design"], _raw_inputs(fitted.pipeline_, inputs)
-    model = linear_model_of(fitted.pipeline_)
+    model = response_model_of(fitted.pipeline_, raw)
+    n_models = n_bootstrap_models(model, config)
     return ModelBundle(
         name=config.tracking.registered_model,
         outcome=table.outcome_definition,
@@ -61,9 +82,11 @@ def build_bundle(
         recipe=table.features.recipe,
         recipe_hashes=_recipe_hashes(table),
         model=model,
-        fold_models=LinearEnsemble.of(fold_models),
-        out_of_fold=_residuals(fold_models, [_raw_inputs(one.pipeline_, inputs) for one in fitted_folds], folds, table),
-        bootstrap_models=LinearEnsemble.of(_bootstrap_models(fitted, table, config, n_jobs=n_jobs)),
+        fold_models=_ensemble(fold_models, is_explained=True),
+        out_of_fold=_residuals(fold_models, raw_by_fold, folds, table),
+        bootstrap_models=_ensemble(
+            _bootstrap_models(fitted, table, config, n_models=n_models, n_jobs=n_jobs), is_explained=False
+        ),
         training_range=describe_training(
             raw, n_features=len(table.definitions), background_mean=design.centre_, motion_mm=_motion_by_kind(table)
         ),
@@ -75,6 +98,27 @@ def build_bundle(
         locked_test=locked_document(table, raw, model),
         versions={"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}},
     )
+
+
+def n_bootstrap_models(model: ServedModel, config: ExperimentConfig) -> int:
+    """How many bootstrap models are made: as many as asked for, fewer where they have many nodes."""
+    n_asked = config.validation.n_bootstrap_models
+    if isinstance(model, LinearResponseModel):
+        return n_asked
+    return min(n_asked, max(FEWEST_BOOTSTRAP_MODELS, MOST_BOOTSTRAP_NODES // len(model.trees.column)))
+
+
+def _ensemble(models: Sequence[ServedModel], *, is_explained: bool) -> ModelEnsemble:
+    """Put models of one kind together; those with trees are explained only while their nodes are few.
+
+    Where covariates explain everything, the trees of one fold may be leaves; they are trees all the same.
+    """
+    linear = [model for model in models if isinstance(model, LinearResponseModel)]
+    with_trees = [model for model in models if isinstance(model, TreeResponseModel)]
+    if not with_trees:
+        return LinearEnsemble.of(linear)
+    n_nodes = sum(len(model.trees.column) for model in with_trees)
+    return TreeEnsemble.of(with_trees, is_counted=is_explained and n_nodes <= MOST_EXPLAINED_NODES)
 
 
 def _raw_inputs(pipeline: Pipeline, inputs: pd.DataFrame) -> NDArray[np.float64]:
@@ -106,7 +150,7 @@ def bundle_partition(table: TrainingTable, config: ExperimentConfig) -> Partitio
 
 
 def _residuals(
-    models: list[LinearResponseModel], raw: list[NDArray[np.float64]], folds: Partition, table: TrainingTable
+    models: Sequence[ServedModel], raw: list[NDArray[np.float64]], folds: Partition, table: TrainingTable
 ) -> OutOfFoldResiduals:
     """Prediction for every person in their own arm by the fold model that left them out.
 
@@ -128,8 +172,13 @@ def _residuals(
 
 
 def _bootstrap_models(
-    fitted: TunedElasticNet | TunedRegressor, table: TrainingTable, config: ExperimentConfig, *, n_jobs: int
-) -> list[LinearResponseModel]:
+    fitted: TunedElasticNet | TunedRegressor,
+    table: TrainingTable,
+    config: ExperimentConfig,
+    *,
+    n_models: int,
+    n_jobs: int,
+) -> list[ServedModel]:
     """Refits with the chosen penalties on resamples of people, drawn within arms; of groups as wholes, where there are.
 
     Harmonisation is not learned anew: at scoring, all models get the inputs as the whole cohort's harmonises them, and
@@ -137,7 +186,7 @@ def _bootstrap_models(
     """
     rng = np.random.default_rng([config.validation.seed, 1])
     resampler = UnitResampler.within(len(table.outcome), strata=table.arms, groups=table.groups)
-    draws = [resampler.draw(rng) for _ in range(config.validation.n_bootstrap_models)]
+    draws = [resampler.draw(rng) for _ in range(n_models)]
     pipeline, inputs = fitted.with_penalties_fixed(), table.model_inputs
     if table.harmonization:
         inputs = fitted.pipeline_.named_steps["harmonization"].transform(inputs)
@@ -145,7 +194,10 @@ def _bootstrap_models(
     fitted_pipelines: list[Pipeline] = Parallel(n_jobs=n_jobs)(
         delayed(fit_fold)(pipeline, inputs, table.outcome, rows) for rows in draws
     )
-    return [linear_model_of(one) for one in fitted_pipelines]
+    return [
+        response_model_of(one, _raw_inputs(one, inputs.iloc[rows]))
+        for one, rows in zip(fitted_pipelines, draws, strict=True)
+    ]
 
 
 def _recipe_hashes(table: TrainingTable) -> tuple[str, ...]:

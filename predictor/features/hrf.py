@@ -13,7 +13,6 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from predictor.errors import FeatureError
 
@@ -88,6 +87,9 @@ def canonical_hrf(
     >>> round(float(kernel.argmax() * 0.1), 1)
     5.0
     """
+    # Here, because importing scipy.stats takes half a second, which the service does not wait for.
+    from scipy import stats
+
     gammas = _GAMMAS[shape]
     n_steps = int(np.floor(KERNEL_LENGTH_S / step_s))
     time_s = np.arange(n_steps + 1) * step_s - onset_s

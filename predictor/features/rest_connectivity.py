@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 
 from predictor.errors import FeatureError
 from predictor.scan.cleaning import RegionTimeseries
@@ -66,6 +65,9 @@ def partial_correlation_edges(timeseries: RegionTimeseries) -> NDArray[np.float6
     ----------
     Ledoit & Wolf (2004), J Multivariate Analysis 88:365-411, doi 10.1016/S0047-259X(03)00096-4.
     """
+    # Here, because importing scikit-learn takes half a second, which the service does not wait for.
+    from sklearn.covariance import ledoit_wolf
+
     centred = timeseries.bold - timeseries.bold.mean(axis=0)
     spread = centred.std(axis=0)
     if not (spread > 0).all():

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
-from scipy.interpolate import CubicSpline
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 from predictor.errors import FeatureError
 
@@ -124,6 +127,9 @@ def ar1_noise(bold: NDArray[np.float64], design: NDArray[np.float64]) -> NoiseEs
     squares = own - np.sum(cross * np.linalg.solve(information, cross), axis=1)  # (n_coefficients, n_regions)
     log_determinant = np.linalg.slogdet(information)[1] + (n_volumes - 1) * np.log(1 - coefficient[:, 0, 0] ** 2)
     heights = n_free * np.log(squares) + log_determinant[:, None]
+    # Here, because importing it takes half a second, which the service does not wait for before it answers.
+    from scipy.interpolate import CubicSpline
+
     curves = CubicSpline(_AR1_GRID, np.column_stack([heights, np.log(squares)]))
     fisher_z = _lowest_point(curves, n_curves=bold.shape[1])
     variance = np.exp(np.diag(curves(fisher_z)[:, bold.shape[1] :])) / n_free

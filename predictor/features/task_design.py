@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from predictor.errors import FeatureError
 from predictor.features.hrf import HrfShape, ResponseModel, canonical_hrf
@@ -206,6 +205,8 @@ def remove_drift(signals: NDArray[np.float64], drift: NDArray[np.float64]) -> ND
 
 
 def _convolve(microtime: NDArray[np.float64], kernel: NDArray[np.float64]) -> NDArray[np.float64]:
+    from scipy import signal  # half a second that only tasks need
+
     return np.asarray(signal.fftconvolve(microtime, kernel, axes=0)[: microtime.shape[0]])
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from predictor.model.bundle import ModelBundle
-from predictor.model.canonical_json import canonical_json
+from predictor.model.canonical_json import answer_json
 from predictor.model.explanation import Explanation
 from predictor.model.out_of_fold import Interval
 from predictor.model.person_inputs import PersonInputs
@@ -121,7 +121,19 @@ def status_of(reasons: Sequence[Reason]) -> str:
 
 def answer_bytes(answer: Mapping[str, Any]) -> bytes:
     """Return the one spelling of an answer: UTF-8, sorted keys, every digit, no NaN, no line break."""
-    return canonical_json(answer)
+    return answer_json(answer, n_missing=_n_missing(answer))
+
+
+def _n_missing(answer: Mapping[str, Any]) -> int:
+    """Count the values that are None where answers to ready features have them, each once."""
+    explanation, arms = answer.get("explanation"), answer.get("arms") or {}
+    groups: list[Iterable[Any]] = [answer.values(), answer["provenance"].values()]
+    groups += [arm.values() for arm in arms.values()]
+    n_missing = sum(value is None for group in groups for value in group)
+    if explanation is not None:
+        for name in ("value", "fold_sign_agreement"):
+            n_missing += [contribution[name] for contribution in explanation["contributions"]].count(None)
+    return n_missing
 
 
 def _prediction_document(prediction: Prediction) -> dict[str, Any]:
@@ -157,6 +169,7 @@ def _interval_document(interval: Interval) -> dict[str, float]:
 
 
 def _explanation_document(explanation: Explanation, bundle: ModelBundle) -> dict[str, Any]:
+    columns = explanation.columns
     return {
         "arm": explanation.arm,
         "base_value": explanation.base_value,
@@ -165,15 +178,15 @@ def _explanation_document(explanation: Explanation, bundle: ModelBundle) -> dict
         "sentence": explanation_sentence(explanation, bundle),
         "contributions": [
             {
-                "feature": contribution.feature,
-                "value": contribution.value,
-                "unit": contribution.unit,
-                "contribution": contribution.contribution,
-                "circuit": contribution.circuit,
-                "kind": contribution.kind,
-                "fold_sign_agreement": contribution.fold_sign_agreement,
+                "feature": feature,
+                "value": value,
+                "unit": unit,
+                "contribution": contribution,
+                "circuit": circuit,
+                "kind": kind,
+                "fold_sign_agreement": agreement,
             }
-            for contribution in explanation.contributions
+            for feature, value, unit, contribution, circuit, kind, agreement in zip(*columns[:7], strict=True)
         ],
         "by_circuit": explanation.by_circuit,
         "by_kind": explanation.by_kind,

@@ -86,22 +86,20 @@ def _provenance_reasons(recipe_hash: str | None, bundle: ModelBundle) -> Iterato
 
 
 def _missing_reasons(person: PersonInputs, bundle: ModelBundle, why: Mapping[str, str]) -> Iterator[Reason]:
-    is_needed, is_lost = bundle.is_needed, bundle.model.is_used & np.isnan(person.values)
-    lost = np.flatnonzero(is_needed & np.isnan(person.values[: len(is_needed)]))
-    n_used = int(is_needed.sum())
+    is_missing = np.isnan(person.values)
+    if not is_missing.any():
+        return
+    plan = bundle.plan
+    lost = np.flatnonzero(plan.is_needed & is_missing[: len(plan.is_needed)])
     if len(lost):
-        names = [bundle.feature_names[number] for number in lost]
+        names = [plan.feature_names[number] for number in lost]
         causes = sorted({why[name] for name in names if name in why})
         because = f" ({'; '.join(causes[:SHOWN_NAMES])})" if causes else ""
-        detail = f"{len(lost)} of {n_used} features that the model uses are missing: {_shown(names)}{because}"
-        is_too_many = len(lost) > MAX_MISSING_SHARE * n_used
+        detail = f"{len(lost)} of {plan.n_needed} features that the model uses are missing: {_shown(names)}{because}"
+        is_too_many = len(lost) > MAX_MISSING_SHARE * plan.n_needed
         yield Reason(*(("too-many-missing", "refuse") if is_too_many else ("missing-features", "flag")), detail)
-    start, absent = bundle.n_features, []
-    for covariate in bundle.covariates:
-        inputs = slice(start, start + len(covariate.input_names))
-        start = inputs.stop
-        if covariate.role != "site" and is_lost[inputs].any():
-            absent.append(covariate.name)
+    is_lost = plan.is_used & is_missing
+    absent = [c.name for c, inputs in plan.inputs_of if c.role != "site" and is_lost[inputs].any()]
     if absent:
         detail = f"not given, so the training median is taken: {_shown(absent)}"
         yield Reason("missing-covariates", "flag", detail)
@@ -137,11 +135,12 @@ def _reference_reasons(person: PersonInputs) -> Iterator[Reason]:
 
 def _distribution_reasons(person: PersonInputs, bundle: ModelBundle) -> Iterator[Reason]:
     training, n_features = bundle.training_range, bundle.n_features
-    distance = training.distance(person.values)
+    scores = training.standard_scores(person.values)
+    distance = training.mean_square(scores)
     is_far = distance > training.largest_distance
-    stray = _stray_inputs(person, bundle)
-    n_expected = MAX_EXTREME_SHARE * int(bundle.model.is_used[:n_features].sum())
-    if is_far or (stray < n_features).sum() <= n_expected:
+    stray = _stray_inputs(person, bundle, scores)
+    n_expected = MAX_EXTREME_SHARE * bundle.plan.n_used_features
+    if len(stray) and (is_far or np.count_nonzero(stray < n_features) <= n_expected):
         # Covariates are few, so none is expected to stray; one that does moves the answer as far as it likes.
         stray = stray[stray >= n_features]
     details = []
@@ -160,23 +159,27 @@ def _distribution_reasons(person: PersonInputs, bundle: ModelBundle) -> Iterator
         yield Reason("out-of-distribution", "flag", "; ".join(details))
 
 
-def _stray_inputs(person: PersonInputs, bundle: ModelBundle) -> NDArray[np.int64]:
+def _stray_inputs(person: PersonInputs, bundle: ModelBundle, scores: NDArray[np.float64]) -> NDArray[np.intp]:
     """Numbers of the inputs that the model uses and that lie far outside what it was trained on."""
     training, values = bundle.training_range, person.values
+    extreme = np.flatnonzero(np.abs(scores) > EXTREME_STANDARD_SCORE)
+    if not len(extreme):
+        return extreme
     is_outside = (values < training.minimum) | (values > training.maximum)
-    is_extreme = np.abs(training.standard_scores(values)) > EXTREME_STANDARD_SCORE
-    return np.flatnonzero(bundle.model.is_used & is_outside & is_extreme)
+    return extreme[(bundle.plan.is_used & is_outside)[extreme]]
 
 
 def _motion_reasons(person: PersonInputs, quality: QualityReport | None, bundle: ModelBundle) -> list[Reason]:
     found = []
     for kind in RUN_KINDS:
         limit = bundle.training_range.largest_motion_mm.get(kind)
+        if limit is None:
+            continue
         if quality is None:
             moved = person.features.get(quality_feature_name("mean_framewise_displacement_mm", kind))
         else:
             moved = quality.mean_framewise_displacement_mm(kind)
-        if limit is not None and moved is not None and moved > limit:
+        if moved is not None and moved > limit:
             detail = (
                 f"{kind}: mean framewise displacement {moved:.2f} mm; "
                 f"the model was trained on visits up to {limit:.2f} mm"

@@ -13,62 +13,37 @@ from numpy.typing import NDArray
 from predictor.errors import BundleIncompatibleError, ModelBundleError, PredictorError
 from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, recipe_from_document
-from predictor.model.array_file import FLOAT, INTEGER, array_bytes, array_from_bytes
+from predictor.model.array_file import array_bytes, array_from_bytes
+from predictor.model.bundle_arrays import (
+    EVERY_ARRAY,
+    array_path,
+    arrays_in,
+    ensemble_of,
+    model_of,
+    model_records,
+)
 from predictor.model.canonical_json import canonical_json, parse_json
 from predictor.model.learned_features import LearnedDeviations
-from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
 from predictor.model.reading_matter import parse_reading_matter, reading_matter_files, reading_matter_in
 from predictor.model.reference_model import ReferenceModel
+from predictor.model.response_model import ModelEnsemble, ResponseModel
+from predictor.model.scoring_plan import ScoringPlan, prepare_scoring
 from predictor.model.sealed_folder import read_sealed_folder, write_sealed_folder
 from predictor.model.site_correction import SiteCorrection, UnseenSitePolicy
 from predictor.model.training_range import TrainingRange
+from predictor.model.tree_model import TreeResponseModel
 
 # 2: deviations from a reference of controls. Version 1 belongs to recipes that this version no longer computes, so
 # such bundles are refused rather than read halfway.
 SCHEMA_VERSION = 2
+# The same with trees; written only where there are some, so that linear bundles keep their bytes.
+SCHEMA_VERSION_WITH_TREES = 3
 DOCUMENT = "bundle.json"
 # A model that needs more does not select; see docs/architecture.md.
 MAX_FOLD_MODELS_BYTES = 20_000_000
 MAX_BOOTSTRAP_MODELS_BYTES = 40_000_000
-
-# Every array of a bundle: part of the bundle -> field -> type and number of dimensions.
-_ENSEMBLE = {
-    "model_start": (INTEGER, 1), "input_index": (INTEGER, 1), "impute_values": (FLOAT, 1), "centre": (FLOAT, 1),
-    "weights": (FLOAT, 2), "intercept": (FLOAT, 2),
-}  # fmt: skip
-_ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
-    "model": {
-        "impute_values": (FLOAT, 1), "centre": (FLOAT, 1), "scale": (FLOAT, 1), "intercept": (FLOAT, 1),
-        "coefficients": (FLOAT, 2),
-    },
-    "fold_models": _ENSEMBLE,
-    "bootstrap_models": _ENSEMBLE,
-    "out_of_fold": {
-        "fold_index": (INTEGER, 1), "arm_index": (INTEGER, 1), "prediction": (FLOAT, 1), "residual": (FLOAT, 1),
-    },
-    "training_range": {
-        "mean": (FLOAT, 1), "sd": (FLOAT, 1), "minimum": (FLOAT, 1), "maximum": (FLOAT, 1),
-        "background_mean": (FLOAT, 1),
-    },
-}  # fmt: skip
-# Only of bundles that compare people with controls.
-_REFERENCE_ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
-    "reference": {
-        "centre": (FLOAT, 1), "spread": (FLOAT, 1), "lowest": (FLOAT, 1), "highest": (FLOAT, 1),
-        "column_covariance": (FLOAT, 2), "coefficients": (FLOAT, 2),
-        "residual_variance": (FLOAT, 1), "unscaled_covariance": (FLOAT, 3), "degrees_of_freedom": (FLOAT, 1),
-    },
-    "deviations": {"background": (FLOAT, 2)},
-}  # fmt: skip
-# Only of bundles that take site effects out of the features.
-_HARMONIZATION_ARRAYS: dict[str, dict[str, tuple[np.dtype[Any], int]]] = {
-    "harmonization": {
-        "centre": (FLOAT, 1), "coefficients": (FLOAT, 2), "mean": (FLOAT, 1), "scale": (FLOAT, 1),
-        "shift": (FLOAT, 2), "spread": (FLOAT, 2),
-    },
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,10 +60,10 @@ class ModelBundle:
     covariates: tuple[Covariate, ...]  # the arm among them, when there is one
     recipe: Recipe | None  # None: trained on ready features, so scans cannot be scored
     recipe_hashes: tuple[str, ...]  # recipes of the training features
-    model: LinearResponseModel
-    fold_models: LinearEnsemble  # of the K-fold partition of `out_of_fold`
+    model: ResponseModel
+    fold_models: ModelEnsemble  # of the K-fold partition of `out_of_fold`
     out_of_fold: OutOfFoldResiduals
-    bootstrap_models: LinearEnsemble
+    bootstrap_models: ModelEnsemble
     training_range: TrainingRange
     trained_on: int  # people
     unseen_site_policy: UnseenSitePolicy = "flag"
@@ -103,14 +78,17 @@ class ModelBundle:
     tripod_ai_text: str = ""  # the table in Markdown
     versions: Mapping[str, str] = field(default_factory=dict)
     digest: str | None = None  # of the folder it was loaded from
+    plan: ScoringPlan = field(init=False, repr=False)  # follows from the parts; every answer needs it
 
     def __post_init__(self) -> None:
         input_names = _input_names(self.definitions, self.deviations, self.covariates)
         if self.model.input_names != input_names:
             raise ModelBundleError("the model's inputs are not the bundle's features followed by its covariates.")
-        known = {*self.feature_names, *(covariate.name for covariate in self.covariates)}
+        known = {*input_names[: len(self.definitions)], *(covariate.name for covariate in self.covariates)}
         if self.deviations and not known.issuperset(self.deviations.reference.inputs):
             raise ModelBundleError("the reference judges features, or by covariates, that nobody is asked for.")
+        if self.deviations and isinstance(self.model, TreeResponseModel):
+            raise ModelBundleError("expected trees or a reference of controls, found both.")
         levels = next((covariate.levels for covariate in self.covariates if covariate.role == "arm"), None)
         if levels is not None and self.arms != levels:
             raise ModelBundleError("the model's arms are not the levels of the arm covariate.")
@@ -118,6 +96,17 @@ class ModelBundle:
         if self.unseen_site_policy not in get_args(UnseenSitePolicy):
             raise ModelBundleError(f"expected policy flag, reference or refuse, found {self.unseen_site_policy!r}.")
         self._check_harmonization()
+        plan = prepare_scoring(
+            definitions=self.definitions,
+            covariates=self.covariates,
+            recipe=self.recipe,
+            model=self.model,
+            out_of_fold=self.out_of_fold,
+            training_range=self.training_range,
+            deviations=self.deviations,
+            harmonization=self.harmonization,
+        )
+        object.__setattr__(self, "plan", plan)
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -127,35 +116,27 @@ class ModelBundle:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the measured features, in order."""
-        return tuple(definition.name for definition in self.definitions)
+        return self.plan.feature_names
 
     @property
     def n_features(self) -> int:
         """Number of inputs that are features, learned ones included; covariates follow."""
-        return len(self.definitions) + (len(self.deviations.definitions) if self.deviations else 0)
+        return self.plan.n_features
 
     @property
     def source_numbers(self) -> list[int]:
         """Which of the measured features are judged by the reference, in its order."""
-        names = self.feature_names
-        return [names.index(source) for source in self.deviations.reference.sources] if self.deviations else []
+        return self.plan.source_numbers
 
     @property
     def is_needed(self) -> NDArray[np.bool_]:
         """Whether a measured feature has any influence, itself or through learned ones, shape (n_definitions,)."""
-        n_measured, is_used = len(self.definitions), self.model.is_used
-        is_needed = is_used[:n_measured].copy()
-        if self.deviations:
-            whole = self.deviations.expand(is_used[n_measured : self.n_features].astype(np.float64))
-            n_sources = len(self.source_numbers)
-            is_needed[self.source_numbers] |= (whole[:n_sources] != 0) | (whole[n_sources:] != 0).any()
-        return is_needed
+        return self.plan.is_needed
 
     @property
     def harmonised_numbers(self) -> list[int]:
         """Which of the measured features are harmonised, in the correction's order."""
-        names = self.feature_names
-        return [names.index(name) for name in self.harmonization.features] if self.harmonization else []
+        return self.plan.harmonised_numbers
 
     def _check_harmonization(self) -> None:
         correction = self.harmonization
@@ -163,7 +144,7 @@ class ModelBundle:
             return
         asked = {covariate.name for covariate in self.covariates}
         needed = {correction.site, *(covariate.name for covariate in correction.preserved)}
-        if not set(correction.features) <= set(self.feature_names) or not needed <= asked:
+        if not set(correction.features) <= {definition.name for definition in self.definitions} or not needed <= asked:
             raise ModelBundleError("the harmonisation needs features or covariates that nobody is asked for.")
         if self.deviations:
             raise ModelBundleError("expected harmonisation or a reference of controls, found both.")
@@ -208,14 +189,15 @@ def save_bundle(bundle: ModelBundle, folder: Path) -> str:
         }
     except (TypeError, ValueError) as error:
         raise ModelBundleError("the card or versions hold what JSON cannot: text, finite numbers, lists.") from error
-    parts = {part: getattr(bundle, part) for part in _ARRAYS}
+    parts = model_records(bundle.model, bundle.fold_models, bundle.bootstrap_models)
+    parts |= {"out_of_fold": bundle.out_of_fold, "training_range": bundle.training_range}
     if bundle.deviations:
         parts |= {"reference": bundle.deviations.reference, "deviations": bundle.deviations}
     if bundle.harmonization:
         parts |= {"harmonization": bundle.harmonization}
     for part, record in parts.items():
-        for name in (_ARRAYS | _REFERENCE_ARRAYS | _HARMONIZATION_ARRAYS)[part]:
-            files[_path(part, name)] = array_bytes(getattr(record, name))
+        for name in EVERY_ARRAY[part]:
+            files[array_path(part, name)] = array_bytes(getattr(record, name))
     return write_sealed_folder(folder, files)
 
 
@@ -227,7 +209,7 @@ def verify_bundle(folder: Path) -> str:
     BundleDamagedError
         If a file is missing, added, changed, too large or a link.
     """
-    return read_sealed_folder(folder, expected=_file_names(folder, _arrays_in(folder)))[1]
+    return read_sealed_folder(folder, expected=_file_names(folder, arrays_in(folder)))[1]
 
 
 def load_bundle(folder: Path) -> ModelBundle:
@@ -240,12 +222,14 @@ def load_bundle(folder: Path) -> ModelBundle:
     BundleIncompatibleError
         If another version of this software wrote it, or its parts do not fit together.
     """
-    described = _arrays_in(folder)
+    described = arrays_in(folder)
     files, digest = read_sealed_folder(folder, expected=_file_names(folder, described))
     document = _parse_document(files[DOCUMENT]) | parse_reading_matter(files)
     arrays = {
         part: {
-            name: array_from_bytes(files[_path(part, name)], dtype=dtype, n_dimensions=n, where=_path(part, name))
+            name: array_from_bytes(
+                files[array_path(part, name)], dtype=dtype, n_dimensions=n, where=array_path(part, name)
+            )
             for name, (dtype, n) in fields.items()
         }
         for part, fields in described.items()
@@ -258,19 +242,12 @@ def load_bundle(folder: Path) -> ModelBundle:
         ) from error
 
 
-def _path(part: str, name: str) -> str:
-    return f"arrays/{part}.{name}.npy"
-
-
-def _arrays_in(folder: Path) -> dict[str, dict[str, tuple[np.dtype[Any], int]]]:
-    """Arrays that the folder must hold: those of an optional part if its first one is there, then all of them."""
-    has_reference = (folder / _path("reference", "centre")).is_file()
-    has_harmonization = (folder / _path("harmonization", "centre")).is_file()
-    return _ARRAYS | (_REFERENCE_ARRAYS if has_reference else {}) | (_HARMONIZATION_ARRAYS if has_harmonization else {})
+def _has_trees(bundle: ModelBundle) -> bool:
+    return isinstance(bundle.model, TreeResponseModel)
 
 
 def _file_names(folder: Path, described: Mapping[str, Mapping[str, object]]) -> frozenset[str]:
-    arrays = (_path(part, name) for part, fields in described.items() for name in fields)
+    arrays = (array_path(part, name) for part, fields in described.items() for name in fields)
     return frozenset({DOCUMENT, *reading_matter_in(folder), *arrays})
 
 
@@ -290,9 +267,11 @@ def _parse_document(content: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise BundleIncompatibleError("expected a JSON document.", where=DOCUMENT) from error
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if version != SCHEMA_VERSION:
+    known = (SCHEMA_VERSION, SCHEMA_VERSION_WITH_TREES)
+    if version not in known:
         raise BundleIncompatibleError(
-            f"expected a bundle of schema version {SCHEMA_VERSION}, found {str(version)[:20]}.", where=DOCUMENT
+            f"expected a bundle of schema version {' or '.join(map(str, known))}, found {str(version)[:20]}.",
+            where=DOCUMENT,
         )
     return dict(document)
 
@@ -300,7 +279,7 @@ def _parse_document(content: bytes) -> dict[str, Any]:
 def _document(bundle: ModelBundle) -> dict[str, Any]:
     """Everything that is not an array."""
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION_WITH_TREES if _has_trees(bundle) else SCHEMA_VERSION,
         "name": bundle.name,
         "outcome": bundle.outcome.document(),
         "definitions": _definitions_document(bundle.definitions),
@@ -391,6 +370,8 @@ def _covariate_of(document: dict[str, Any]) -> Covariate:
 
 
 def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any]]], digest: str) -> ModelBundle:
+    if (document["schema_version"] == SCHEMA_VERSION_WITH_TREES) != ("model_trees" in arrays):
+        raise ModelBundleError("the schema version is not that of a bundle with, or without, trees.")
     described = document["training_range"]
     definitions = _definitions_of(document["definitions"])
     deviations = _deviations_of(document["deviations"], arrays)
@@ -403,10 +384,10 @@ def _bundle_of(document: dict[str, Any], arrays: dict[str, dict[str, NDArray[Any
         covariates=covariates,
         recipe=recipe_from_document(document["recipe"]) if document["recipe"] is not None else None,
         recipe_hashes=tuple(document["recipe_hashes"]),
-        model=LinearResponseModel(input_names=inputs, arms=tuple(document["arms"]), **arrays["model"]),
-        fold_models=LinearEnsemble(n_inputs=len(inputs), **arrays["fold_models"]),
+        model=model_of(arrays, input_names=inputs, arms=tuple(document["arms"])),
+        fold_models=ensemble_of(arrays, "fold", n_inputs=len(inputs)),
         out_of_fold=OutOfFoldResiduals(**arrays["out_of_fold"]),
-        bootstrap_models=LinearEnsemble(n_inputs=len(inputs), **arrays["bootstrap_models"]),
+        bootstrap_models=ensemble_of(arrays, "bootstrap", n_inputs=len(inputs)),
         training_range=TrainingRange(
             n_people=int(described["n_people"]),
             n_features=len(definitions),

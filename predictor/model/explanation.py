@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +13,19 @@ from numpy.typing import NDArray
 from predictor.errors import ExplanationError
 from predictor.model.bundle import ModelBundle
 from predictor.model.learned_features import summary_parts
-from predictor.model.person_inputs import PersonInputs
+from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
+from predictor.model.outcome_definition import Covariate
+from predictor.model.person_inputs import PersonDeviations, PersonInputs
 
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
 MAX_ADDITIVITY_ERROR = 1e-6
-# Circuit and kind of everything that is not measured in the brain.
-CLINICAL = "clinical"
 
 
-@dataclass(frozen=True, slots=True)
-class Contribution:
+# Named tuples, not records like the others: columns become contributions, and back, without a look at each number.
+class Contribution(NamedTuple):
     """What one named input moves the output by, in the outcome's unit."""
 
     feature: str
@@ -33,44 +34,71 @@ class Contribution:
     contribution: float
     circuit: str
     kind: str
-    fold_sign_agreement: float  # share of the fold models in which it points the same way
+    # Share of the fold models in which it points the same way; None where they are not asked.
+    fold_sign_agreement: float | None
     description: str
     training_mean: float | None  # what the value is compared with; None for categories
     deviation: float | None = None  # z against the controls, where this is what moves the output most
 
 
+class ContributionColumns(NamedTuple):
+    """The fields of many contributions, one list each, in the order of `Contribution`."""
+
+    feature: list[str]
+    value: list[float | str | None]
+    unit: list[str]
+    contribution: list[float]
+    circuit: list[str]
+    kind: list[str]
+    fold_sign_agreement: list[float | None]
+    description: list[str]
+    training_mean: list[float | None]
+    deviation: list[float | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Contributions in one arm, largest first; with the base value they add up to the output."""
+    """Contributions in one arm, largest first; with the base value they add up to the output.
+
+    They are kept as columns and named one by one when asked for: an answer has dozens and speaks of two.
+    """
 
     arm: str
     base_value: float  # expected outcome of the average training person in this arm
     output: float
     additivity_error: float
-    contributions: tuple[Contribution, ...]  # those that are not zero
+    columns: ContributionColumns  # of the contributions that are not zero
+
+    @property
+    def contributions(self) -> tuple[Contribution, ...]:
+        """The contributions that are not zero."""
+        return tuple(self.strongest_first())
 
     @property
     def by_circuit(self) -> dict[str, float]:
         """Summed contributions by circuit."""
-        return self._summed(lambda contribution: contribution.circuit)
+        return self._summed(self.columns.circuit)
 
     @property
     def by_kind(self) -> dict[str, float]:
         """Summed contributions by kind of measure."""
-        return self._summed(lambda contribution: contribution.kind)
+        return self._summed(self.columns.kind)
 
-    def _summed(self, key: Callable[[Contribution], str]) -> dict[str, float]:
-        sums: dict[str, float] = {}
-        for contribution in self.contributions:
-            sums[key(contribution)] = sums.get(key(contribution), 0.0) + contribution.contribution
+    def strongest_first(self) -> Iterator[Contribution]:
+        """Name one contribution after the other, for those who need only the first few."""
+        return map(Contribution._make, zip(*self.columns, strict=True))
+
+    def _summed(self, names: list[str]) -> dict[str, float]:
+        sums = dict.fromkeys(names, 0.0)
+        for name, amount in zip(names, self.columns.contribution, strict=True):
+            sums[name] += amount
         return sums
 
 
-def explain(bundle: ModelBundle, person: PersonInputs, *, arm: str) -> Explanation:
-    """Linear SHAP values in closed form, against all training people.
+def explain(bundle: ModelBundle, person: PersonInputs, *, arm: str, output: float | None = None) -> Explanation:
+    """Shapley values of the named inputs in one arm, as the model gives them.
 
-    For a linear model the SHAP value of an input is its weight times the distance from the training mean
-    (interventional expectation; no input is taken to stand for another). Indicators of one category are summed.
+    Indicators of one category are summed.
 
     What learned features contribute goes to the measured features that they are made from: a deviation to its
     connection, counts and mean to every connection by its own part in them, less that part's mean over the training
@@ -78,134 +106,156 @@ def explain(bundle: ModelBundle, person: PersonInputs, *, arm: str) -> Explanati
     judged; the learned features are sums of functions of one player each, and of such a game these are the exact
     Shapley values. Age, sex, motion and site get no share for what they change in the comparison with controls.
 
+    Parameters
+    ----------
+    bundle, person
+        The model and the visit.
+    arm
+        Whose expected outcome is explained.
+    output
+        That expected outcome where it has been predicted already, so that what is shown is what is explained.
+
     Raises
     ------
     ExplanationError
         If base value and contributions miss the output by more than 1e-6.
-
-    References
-    ----------
-    Lundberg and Lee 2017, NeurIPS 30, corollary 1; Strumbelj and Kononenko 2014, Knowl Inf Syst 41:647-665.
     """
     arm_index = bundle.arms.index(arm)
     model, mean = bundle.model, bundle.training_range.background_mean
-    deviation = model.impute(person.values) - mean
-    own_and_learned = model.weights[arm_index] * deviation
-    of_input = _of_what_was_brought(bundle, person, model.weights[arm_index], deviation)
-    by_fold = _of_what_was_brought(bundle, person, bundle.fold_models.weights_of(arm_index), deviation)
-    base_value = float(model.predict(mean[np.newaxis])[0, arm_index])
-    output = float(model.predict(person.values[np.newaxis])[0, arm_index])
+    base_value, own_and_learned = model.contributions(person.values, arm_index, background_mean=mean)
+    imputed = model.impute(person.values)
+    by_fold = bundle.fold_models.contributions(imputed, arm_index, background_mean=mean)
+    of_input, is_by_deviation = own_and_learned, None
+    if bundle.deviations and person.deviations:
+        of_input, by_fold = _of_what_was_brought(bundle, person.deviations, imputed - mean, arm_index)
+        is_by_deviation = np.abs(of_input - own_and_learned) > np.abs(own_and_learned)
+    if output is None:
+        output = float(model.predict(person.values[np.newaxis])[0, arm_index])
     error = abs(base_value + float(of_input.sum()) - output)
     if not error <= MAX_ADDITIVITY_ERROR:
         raise ExplanationError(f"base value and contributions miss the output by {error:.3g}.")
-    is_by_deviation = np.abs(of_input - own_and_learned) > np.abs(own_and_learned)
-    contributions = _of_features(bundle, person, of_input, by_fold, is_by_deviation)
-    contributions += _of_covariates(bundle, person, of_input, by_fold)
     return Explanation(
         arm=arm,
         base_value=base_value,
         output=output,
         additivity_error=error,
-        contributions=tuple(sorted(contributions, key=lambda c: (-abs(c.contribution), c.feature))),
+        columns=_columns(bundle, person, of_input, by_fold, is_by_deviation),
     )
 
 
-def explain_or_withhold(bundle: ModelBundle, person: PersonInputs, *, arm: str) -> Explanation | None:
+def explain_or_withhold(
+    bundle: ModelBundle, person: PersonInputs, *, arm: str, output: float | None = None
+) -> Explanation | None:
     """Explain, or log the fault and return None: a wrong reason is worse than none."""
     try:
-        return explain(bundle, person, arm=arm)
+        return explain(bundle, person, arm=arm, output=output)
     except ExplanationError as error:
         logger.error("explanation withheld, %s: %s", error.code, error)
         return None
 
 
-def _of_what_was_brought(bundle: ModelBundle, person: PersonInputs, weights: Array, from_mean: Array) -> Array:
+def _of_what_was_brought(
+    bundle: ModelBundle, found: PersonDeviations, from_mean: Array, arm_index: int
+) -> tuple[Array, Array]:
     """Return contributions of all inputs, those of learned features handed to the measured ones they are made from.
 
     Parameters
     ----------
-    weights
-        On the raw inputs, shape (..., n_inputs).
+    found
+        How far the person is from what is expected of controls.
     from_mean
         Imputed inputs less their training means, shape (n_inputs,).
 
     Returns
     -------
-    ndarray of shape (..., n_inputs)
-        0 for learned features.
+    of_model
+        Shape (n_inputs,), 0 for learned features.
+    of_folds
+        The same of every fold model, shape (n_folds, n_inputs).
     """
-    found = weights * from_mean
-    if bundle.deviations and person.deviations:
-        step, numbers = bundle.deviations, bundle.source_numbers
-        learned = slice(len(bundle.definitions), bundle.n_features)
-        whole, n_sources = step.expand(weights[..., learned]), len(numbers)
-        parts = summary_parts(person.deviations.z[np.newaxis], threshold=step.threshold)[0] - step.background
-        found[..., numbers] += whole[..., :n_sources] * step.expand(from_mean[learned])[:n_sources]
-        found[..., numbers] += whole[..., n_sources:] @ parts
-        found[..., learned] = 0.0
-    return np.asarray(found)
+    step, numbers, model, folds = bundle.deviations, bundle.source_numbers, bundle.model, bundle.fold_models
+    assert step is not None, "asked only where there is a reference"
+    assert isinstance(model, LinearResponseModel), "a bundle lets no other model take learned features"
+    assert isinstance(folds, LinearEnsemble), "a bundle lets no other model take learned features"
+    learned = slice(len(bundle.definitions), bundle.n_features)
+    weights = np.concatenate([model.weights[[arm_index]], folds.weights_of(arm_index)])
+    whole, n_sources = step.expand(weights[:, learned]), len(numbers)
+    parts = summary_parts(found.z[np.newaxis], threshold=step.threshold)[0] - step.background
+    moved = weights * from_mean
+    moved[:, numbers] += whole[:, :n_sources] * step.expand(from_mean[learned])[:n_sources]
+    moved[:, numbers] += whole[:, n_sources:] @ parts
+    moved[:, learned] = 0.0
+    return moved[0], moved[1:]
 
 
-def _of_features(
+def _columns(
     bundle: ModelBundle,
     person: PersonInputs,
     of_input: Array,
-    by_fold: Array,
-    is_by_deviation: NDArray[np.bool_],
-) -> list[Contribution]:
-    z = np.full(len(bundle.definitions), np.nan)
-    if person.deviations:
-        z[bundle.source_numbers] = person.deviations.z
-    found = []
-    for number in np.flatnonzero(of_input[: len(bundle.definitions)]):
-        definition, value = bundle.definitions[number], person.values[number]
-        found.append(
-            Contribution(
-                feature=definition.name,
-                value=float(value) if np.isfinite(value) else None,
-                unit=definition.unit,
-                contribution=float(of_input[number]),
-                circuit=definition.circuit or definition.kind,
-                kind=definition.kind,
-                fold_sign_agreement=_agreement(of_input[number], by_fold[:, number]),
-                description=definition.description or definition.name,
-                training_mean=float(bundle.training_range.mean[number]),
-                deviation=float(z[number]) if is_by_deviation[number] and np.isfinite(z[number]) else None,
-            )
-        )
-    return found
+    by_fold: Array | None,
+    is_by_deviation: NDArray[np.bool_] | None,
+) -> ContributionColumns:
+    """Name what is not zero, largest first and by name where equal."""
+    named = bundle.plan.named
+    totals = _of_names(bundle, of_input)
+    in_order = named.alphabetical[np.argsort(-np.abs(totals[named.alphabetical]), kind="stable")]
+    shown = in_order[: np.count_nonzero(totals)]
+    return ContributionColumns(
+        feature=named.names[shown].tolist(),
+        value=_values(bundle, person, shown),
+        unit=named.units[shown].tolist(),
+        contribution=totals[shown].tolist(),
+        circuit=named.circuits[shown].tolist(),
+        kind=named.kinds[shown].tolist(),
+        fold_sign_agreement=_sign_agreement(bundle, totals, by_fold, shown),
+        description=named.descriptions[shown].tolist(),
+        training_mean=named.training_means[shown].tolist(),
+        deviation=_told_deviations(bundle, person, is_by_deviation, shown),
+    )
 
 
-def _of_covariates(bundle: ModelBundle, person: PersonInputs, of_input: Array, by_fold: Array) -> list[Contribution]:
-    found = []
-    start = bundle.n_features
-    for covariate in bundle.covariates:
-        inputs = slice(start, start + len(covariate.input_names))
-        start = inputs.stop
-        total = float(of_input[inputs].sum())
-        if total == 0.0:
-            continue
-        is_number = covariate.kind == "number"
-        found.append(
-            Contribution(
-                feature=covariate.name,
-                value=_covariate_value(covariate.name, person.covariates, is_number=is_number),
-                unit=covariate.unit,
-                contribution=total,
-                circuit=CLINICAL,
-                kind=CLINICAL,
-                fold_sign_agreement=_agreement(total, by_fold[:, inputs].sum(axis=1)),
-                description=covariate.name.replace("_", " "),
-                training_mean=float(bundle.training_range.mean[inputs.start]) if is_number else None,
-            )
-        )
-    return found
+def _of_names(bundle: ModelBundle, of_inputs: Array) -> Array:
+    """Sum contributions of inputs (last axis) by name: measured features, then covariates."""
+    starts, of_features = bundle.plan.named.covariate_starts, of_inputs[..., : len(bundle.definitions)]
+    if not len(starts):
+        return of_features
+    return np.concatenate([of_features, np.add.reduceat(of_inputs, starts, axis=-1)], axis=-1)
 
 
-def _covariate_value(name: str, covariates: Mapping[str, str | float | None], *, is_number: bool) -> float | str | None:
-    value = covariates.get(name)
-    return None if value is None else float(value) if is_number else str(value)
+def _values(bundle: ModelBundle, person: PersonInputs, shown: NDArray[np.intp]) -> list[float | str | None]:
+    """Return what the person has under each name, None where it is missing."""
+    n_measured, covariates = len(bundle.definitions), bundle.plan.named.covariates
+    of_inputs = person.values.take(shown, mode="clip").tolist()
+    return [
+        (None if value != value else value)
+        if number < n_measured
+        else _covariate_value(covariates[number - n_measured], person)
+        for number, value in zip(shown.tolist(), of_inputs, strict=True)
+    ]
 
 
-def _agreement(contribution: float, by_fold: Array) -> float:
-    return float((np.sign(by_fold) == np.sign(contribution)).mean())
+def _covariate_value(covariate: Covariate, person: PersonInputs) -> float | str | None:
+    value = person.covariates.get(covariate.name)
+    return None if value is None else float(value) if covariate.kind == "number" else str(value)
+
+
+def _sign_agreement(
+    bundle: ModelBundle, totals: Array, by_fold: Array | None, shown: NDArray[np.intp]
+) -> list[float | None]:
+    if by_fold is None:
+        return [None] * len(shown)
+    in_folds = _of_names(bundle, by_fold)[:, shown]
+    is_same = in_folds * np.sign(totals[shown]) > 0
+    return list((np.add.reduce(is_same, axis=0, dtype=np.float64) / len(in_folds)).tolist())
+
+
+def _told_deviations(
+    bundle: ModelBundle, person: PersonInputs, is_by_deviation: NDArray[np.bool_] | None, shown: NDArray[np.intp]
+) -> list[float | None]:
+    """Return z against the controls where it is this that moves the output most."""
+    if person.deviations is None or is_by_deviation is None:
+        return [None] * len(shown)
+    z = np.full(len(bundle.plan.named.names), np.nan)
+    z[bundle.source_numbers] = person.deviations.z
+    z[: len(bundle.definitions)][~is_by_deviation[: len(bundle.definitions)]] = np.nan
+    return [None if value != value else value for value in z[shown].tolist()]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import ModelBundleError
+from predictor.model.linear_model import keep_prepared
 from predictor.model.outcome_definition import OutcomeDefinition
 
 Array = NDArray[np.float64]
 
+# Of every interval that is shown.
+INTERVAL_LEVEL = 0.9
 # With fewer people a 90 % interval would have to be infinite.
 MIN_PEOPLE = 9
 
@@ -39,6 +42,7 @@ class OutOfFoldResiduals:
     arm_index: NDArray[np.int64]  # (n_people,), the arm the person was in; 0 without arms
     prediction: Array  # (n_people,), in the person's own arm, the outcome's unit
     residual: Array  # (n_people,), observed minus predicted
+    size: Array = field(init=False, repr=False)  # (n_people,), of the residuals, whatever their sign
 
     def __post_init__(self) -> None:
         n_people = len(self.residual)
@@ -51,6 +55,7 @@ class OutOfFoldResiduals:
             raise ModelBundleError("out-of-fold predictions and residuals must be finite.")
         if (self.fold_index < 0).any() or (self.arm_index < 0).any():
             raise ModelBundleError("fold and arm indices must not be negative.")
+        keep_prepared(self, {"size": np.abs(self.residual)})
 
     def of_arm(self, arm: int, *, level: float) -> OutOfFoldResiduals:
         """Residuals to make an arm's interval of: its own, or everyone's where its own are few.
@@ -116,7 +121,7 @@ class OutOfFoldResiduals:
         ----------
         Barber, Candes, Ramdas and Tibshirani 2021, Annals of Statistics 49:486-507, section 3.
         """
-        centres, widths = fold_predictions[self.fold_index], np.abs(self.residual)
+        centres, widths = fold_predictions[self.fold_index], self.size
         rank = _rank(level, len(widths))
         if rank > len(widths):
             raise ModelBundleError(f"{len(widths)} residuals are too few for an interval of level {level}.")
@@ -128,7 +133,8 @@ class OutOfFoldResiduals:
         """Share of the plausible outcomes that are a response; None for outcomes without a response rule."""
         if outcome.response_threshold is None:
             return None
-        return float(outcome.is_response(self.plausible_outcomes(fold_predictions)).mean())
+        is_response = outcome.is_response(self.plausible_outcomes(fold_predictions))
+        return float(np.count_nonzero(is_response)) / len(is_response)
 
 
 def _rank(level: float, n_people: int) -> int:

@@ -102,7 +102,7 @@ class Covariate:
         ValueOutOfRangeError
             If a number is not finite or not a number.
         """
-        rows = [self._encode_one(value) for value in values]
+        rows = [self.encode_one(value) for value in values]
         return np.array(rows, dtype=np.float64).reshape(len(rows), len(self.input_names))
 
     def level_of(self, value: Any) -> str | None:
@@ -129,7 +129,8 @@ class Covariate:
         """Fields by name, ready for JSON."""
         return {name: getattr(self, name) for name in self.__slots__} | {"levels": list(self.levels)}
 
-    def _encode_one(self, value: Any) -> list[float]:
+    def encode_one(self, value: Any) -> list[float]:
+        """Model inputs for one person; `encode` says how."""
         if self.role in ("arm", "reference"):
             return []
         if self.kind == "number":

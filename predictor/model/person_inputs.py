@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -10,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import TableError, UnknownFeatureError
-from predictor.features.feature_catalogue import feature_definitions
 from predictor.model.bundle import ModelBundle
 from predictor.model.learned_features import LearnedDeviations
-from predictor.model.outcome_definition import CovariateValue, finite_number, is_missing
+from predictor.model.outcome_definition import MAX_ABS_VALUE, CovariateValue, finite_number, is_missing
 
 SHOWN_NAMES = 5
+# Exactly these, since a boolean is an integer to Python; an integer may be too long for a float.
+_PLAIN_TYPES = frozenset({float, np.float64, type(None)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,34 +57,66 @@ def person_inputs(
     TableError
         If a covariate or a level of one is unknown.
     """
-    own = bundle.feature_names
-    if not features.keys() <= set(own):
-        recipe_names = {d.name for d in feature_definitions(bundle.recipe)} if bundle.recipe else set()
-        _refuse_unknown(features.keys() - set(own) - recipe_names)
-    numbers = {
-        name: None if value is None else finite_number(value, where=f"feature {name[:120]}")
-        for name, value in features.items()
-    }
-    measured = np.array([_or_nan(numbers.get(name)) for name in own], dtype=np.float64)
-    _check_covariates(covariates, bundle)
-    of_covariates = []
-    for covariate in bundle.covariates:
-        value = covariates.get(covariate.name)
-        if value is not None and is_missing(value):
-            finite_number(value, where=f"covariate {covariate.name}")  # NaN is no way to say missing
-        of_covariates.append(covariate.encode([value])[0] if covariate.role != "arm" else np.empty(0))
+    if not features.keys() <= bundle.plan.known_features:
+        _refuse_unknown(features.keys() - bundle.plan.known_features)
+    measured, numbers = _measured(features, bundle)
+    of_covariates = _covariate_columns(covariates, bundle)
     harmonised, gain = _harmonise(measured, covariates, bundle)
     blocks, deviations = [harmonised], None
     if bundle.deviations:
         deviations = _judge(measured[bundle.source_numbers], {**covariates, **numbers}, bundle.deviations)
         blocks.append(bundle.deviations.features(deviations.z[np.newaxis])[0])
     return PersonInputs(
-        values=np.concatenate([*blocks, *of_covariates]),
+        values=np.concatenate([*blocks, of_covariates]),
         features=numbers,
         covariates=dict(covariates),
         deviations=deviations,
         gain=gain,
     )
+
+
+def _measured(
+    features: Mapping[str, float | None], bundle: ModelBundle
+) -> tuple[NDArray[np.float64], Mapping[str, float | None]]:
+    """Return the model's features in its order, NaN where missing, and everything that was measured as numbers."""
+    numbers: Mapping[str, float | None] = dict(features)
+    values = list(numbers.values())
+    found = _plain_numbers(values)
+    if found is None:
+        numbers = {
+            name: None if value is None else finite_number(value, where=f"feature {name[:120]}")
+            for name, value in features.items()
+        }
+        found = np.array(list(numbers.values()), dtype=np.float64)
+    names = bundle.plan.feature_names
+    if tuple(numbers) == names:
+        return found, numbers
+    number_of, measured = bundle.plan.feature_number, np.full(len(names) + 1, np.nan)
+    # What the model does not take goes to a place behind the last.
+    measured[[number_of.get(name, len(names)) for name in numbers]] = found
+    return measured[:-1], numbers
+
+
+def _plain_numbers(values: list[float | None]) -> NDArray[np.float64] | None:
+    """Check ordinary numbers all at once, NaN where None; None if `finite_number` must look at them one by one."""
+    if not _PLAIN_TYPES.issuperset(map(type, values)):
+        return None
+    found = np.array(values, dtype=np.float64)
+    n_fine = np.count_nonzero(np.abs(found) <= MAX_ABS_VALUE)
+    return found if n_fine + values.count(None) == len(values) else None
+
+
+def _covariate_columns(covariates: Mapping[str, CovariateValue], bundle: ModelBundle) -> NDArray[np.float64]:
+    """Check the covariates and return their inputs one after another, NaN where missing."""
+    if not covariates.keys() <= bundle.plan.known_covariates:
+        _refuse_unknown_covariate(covariates, bundle)
+    columns: list[float] = []
+    for covariate in bundle.covariates:
+        value = covariates.get(covariate.name)
+        if value is not None and is_missing(value):
+            finite_number(value, where=f"covariate {covariate.name}")  # NaN is no way to say missing
+        columns += covariate.encode_one(value)
+    return np.array(columns, dtype=np.float64)
 
 
 def _harmonise(
@@ -126,23 +158,17 @@ def _judge(
     )
 
 
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
 def _refuse_unknown(names: Collection[str]) -> None:
-    if names:
-        shown = ", ".join(name[:120] for name in sorted(names)[:SHOWN_NAMES])
-        raise UnknownFeatureError(f"{len(names)} names are no features of the model: {shown}.", where=shown)
+    shown = ", ".join(name[:120] for name in sorted(names)[:SHOWN_NAMES])
+    raise UnknownFeatureError(f"{len(names)} names are no features of the model: {shown}.", where=shown)
 
 
-def _check_covariates(covariates: Mapping[str, CovariateValue], bundle: ModelBundle) -> None:
+def _refuse_unknown_covariate(covariates: Mapping[str, CovariateValue], bundle: ModelBundle) -> None:
     known = [covariate.name for covariate in bundle.covariates]
     unknown = sorted(set(covariates) - set(known))
-    if unknown:
-        expected = ", ".join(known) if known else "none"
-        raise TableError(
-            f"expected the covariates {expected}; found {unknown[0][:120]} too.",
-            where=f"covariate {unknown[0][:120]}",
-            remedy="Leave out covariates that the model does not know.",
-        )
+    expected = ", ".join(known) if known else "none"
+    raise TableError(
+        f"expected the covariates {expected}; found {unknown[0][:120]} too.",
+        where=f"covariate {unknown[0][:120]}",
+        remedy="Leave out covariates that the model does not know.",
+    )

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.model.bundle import ModelBundle
+from predictor.model.out_of_fold import INTERVAL_LEVEL as INTERVAL_LEVEL
 from predictor.model.out_of_fold import Interval
 
-INTERVAL_LEVEL = 0.9
 BENEFIT_IS_ABOUT = "people like this one, not this individual"
 
 
@@ -69,14 +69,14 @@ def predict_response(
         residuals of all arms, as calibration judges them.
     """
     expected = bundle.model.predict(inputs[np.newaxis])[0]
-    by_fold = bundle.fold_models.predict(inputs)
+    by_fold = bundle.fold_models.predict(inputs).T
     by_resample = bundle.bootstrap_models.predict(inputs)
-    residuals = bundle.out_of_fold
+    own_residuals = bundle.plan.residuals
     arms = {
         arm: ArmPrediction(
             expected=float(expected[number]),
-            interval=residuals.of_arm(number, level=INTERVAL_LEVEL).interval(by_fold[:, number], level=INTERVAL_LEVEL),
-            response_probability=residuals.response_probability(by_fold[:, number], bundle.outcome),
+            interval=own_residuals[number].interval(by_fold[number], level=INTERVAL_LEVEL),
+            response_probability=bundle.out_of_fold.response_probability(by_fold[number], bundle.outcome),
         )
         for number, arm in enumerate(bundle.arms)
     }
@@ -84,22 +84,30 @@ def predict_response(
         arms=arms,
         benefit=_benefit(expected, by_resample, bundle) if len(arms) > 1 else None,
         uncertainty_shares=_uncertainty_shares(
-            residuals.of_arm(0, level=INTERVAL_LEVEL).plausible_outcomes(by_fold[:, 0]),
-            by_resample[:, 0],
-            noise_variance,
+            own_residuals[0].plausible_outcomes(by_fold[0]), by_resample[:, 0], noise_variance
         ),
     )
 
 
 def _benefit(expected: NDArray[np.float64], by_resample: NDArray[np.float64], bundle: ModelBundle) -> Benefit:
     sign = 1.0 if bundle.outcome.better == "higher" else -1.0
-    differences = sign * (by_resample[:, 0] - by_resample[:, -1])
+    differences = np.sort(sign * (by_resample[:, 0] - by_resample[:, -1]))
     tail = (1 - INTERVAL_LEVEL) / 2
-    lower, upper = np.quantile(differences, [tail, 1 - tail])
     return Benefit(
         expected=float(sign * (expected[0] - expected[-1])),
-        interval=Interval(level=INTERVAL_LEVEL, lower=float(lower), upper=float(upper)),
+        interval=Interval(
+            level=INTERVAL_LEVEL, lower=_quantile(differences, tail), upper=_quantile(differences, 1 - tail)
+        ),
     )
+
+
+def _quantile(ascending: NDArray[np.float64], share: float) -> float:
+    """Return what numpy's `quantile` does, in a tenth of its time for a hundred values."""
+    place = share * (len(ascending) - 1)
+    below = int(place)
+    above = min(below + 1, len(ascending) - 1)
+    lower, upper = float(ascending[below]), float(ascending[above])
+    return lower + (upper - lower) * (place - below)
 
 
 def _uncertainty_shares(
@@ -111,9 +119,15 @@ def _uncertainty_shares(
     of the whole, never added to it; the rest is what no model of these inputs explains. Scan noise is in there too, so
     what this visit's standard errors account for is a part of the rest, at most all of it.
     """
-    whole, model = float(plausible.var()), float(by_resample.var())
+    whole, model = _variance(plausible), _variance(by_resample)
     share = min(model / whole, 1.0) if whole > 0 else 0.0
     if noise_variance is None:
         return {"residual": 1.0 - share, "model": share}
     noise = min(noise_variance / whole, 1.0 - share) if whole > 0 else 0.0
     return {"residual": 1.0 - share - noise, "model": share, "scan_noise": noise}
+
+
+def _variance(values: NDArray[np.float64]) -> float:
+    """Return what `values.var()` does, less its checks."""
+    deviation = values - np.add.reduce(values) / len(values)
+    return float(np.add.reduce(deviation * deviation)) / len(values)

@@ -215,7 +215,11 @@ def linear_model_of(pipeline: Pipeline) -> LinearResponseModel:
         One set of coefficients per arm: main effect plus the arm's share of the interactions.
     """
     design: ResponseDesign = pipeline.named_steps["design"]
-    coefficients, intercept = _coefficients_of(pipeline.named_steps["model"], len(design.get_feature_names_out()))
+    return weighted_sum(design, *_coefficients_of(pipeline.named_steps["model"], len(design.get_feature_names_out())))
+
+
+def weighted_sum(design: ResponseDesign, coefficients: NDArray[np.float64], intercept: float) -> LinearResponseModel:
+    """Write a weighted sum of the columns of a fitted design as plain arrays; `coefficients` one per column."""
     n_inputs, n_features = len(design.input_names_), len(design.feature_names_)
     contrasts = arm_contrasts(design.covariates)
     n_columns = contrasts.shape[1]

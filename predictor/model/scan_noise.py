@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from predictor.model.bundle import ModelBundle
 from predictor.model.learned_features import summary_parts
+from predictor.model.linear_model import LinearResponseModel
 from predictor.model.person_inputs import PersonInputs
 
 Array = NDArray[np.float64]
@@ -23,10 +24,10 @@ def scan_noise_variance(
 ) -> float | None:
     """Variance of the expected outcome from the standard errors of this visit's features.
 
-    The sum over features of (weight * standard error)^2. The errors are taken to be independent, which those of
-    connections that share a region are not: it is an order of magnitude. A feature that the reference judges acts by
-    itself, through its deviation, and by crossing the threshold of hypo- and hyperconnectivity; the variance is over
-    all of these together.
+    For a linear model the sum over features of (weight * standard error)^2. The errors are taken to be independent,
+    which those of connections that share a region are not: it is an order of magnitude. A feature that the reference
+    judges acts by itself, through its deviation, and by crossing the threshold of hypo- and hyperconnectivity; the
+    variance is over all of these together.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ def scan_noise_variance(
     float or None
         In squared units of the outcome; None if no feature that matters has a standard error.
     """
+    if not standard_errors:
+        return None
     of_feature = np.array([_or_nan(standard_errors.get(name)) for name in bundle.feature_names], dtype=np.float64)
     if person.gain is not None:
         of_feature = of_feature * person.gain
@@ -49,14 +52,16 @@ def scan_noise_variance(
     if not (is_known & bundle.is_needed).any():
         return None
     errors = np.where(is_known, of_feature, 0.0)
-    weights = bundle.model.weights[bundle.arms.index(arm)]
-    n_measured = len(errors)
-    linear = weights[:n_measured] * errors
+    arm_index = bundle.arms.index(arm)
     if bundle.deviations is None or person.deviations is None:
-        return float((linear**2).sum())
-    sources = bundle.source_numbers
+        of_inputs = np.zeros(len(person.values))
+        of_inputs[: len(errors)] = errors
+        return bundle.model.noise_variance(person.values, of_inputs, arm_index)
+    assert isinstance(bundle.model, LinearResponseModel), "a bundle lets no other model take learned features"
+    weights, sources = bundle.model.weights[arm_index], bundle.source_numbers
+    linear = weights[: len(errors)] * errors
     moved = linear[sources] * _noise()[:, np.newaxis] + _through_deviations(
-        bundle, person, weights[n_measured : bundle.n_features], errors[sources]
+        bundle, person, weights[len(errors) : bundle.n_features], errors[sources]
     )
     others = np.delete(linear, sources)
     return float((others**2).sum() + moved.var(axis=0).sum())

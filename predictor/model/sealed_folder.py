@@ -14,6 +14,8 @@ from predictor.errors import BundleDamagedError, ModelBundleError
 from predictor.model.canonical_json import canonical_json, parse_json
 
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"  # optional, of the manifest; see predictor/model/signature.py
+MAX_SIGNATURE_BYTES = 1_000
 MAX_MANIFEST_BYTES = 1_000_000
 MAX_FOLDER_BYTES = 128_000_000
 
@@ -94,7 +96,7 @@ def read_sealed_folder(folder: Path, *, expected: Collection[str]) -> tuple[dict
     manifest = _read(folder, MANIFEST, found[MANIFEST], limit=MAX_MANIFEST_BYTES)
     sizes, digests = _parse_manifest(manifest)
     _check_names("the manifest", sizes.keys(), expected)
-    _check_names("the folder", found.keys() - {MANIFEST}, expected)
+    _check_names("the folder", found.keys() - {MANIFEST, SIGNATURE}, expected)
     if sum(sizes.values()) > MAX_FOLDER_BYTES:
         raise BundleDamagedError(f"expected at most {MAX_FOLDER_BYTES} bytes in all, found more.")
     files = {name: _read(folder, name, sizes[name], limit=MAX_FOLDER_BYTES) for name in sorted(sizes)}
@@ -102,6 +104,38 @@ def read_sealed_folder(folder: Path, *, expected: Collection[str]) -> tuple[dict
         if digest_of(content) != digests[name]:
             raise BundleDamagedError("the file is not the one that was sealed: its digest differs.", where=name)
     return files, digest_of(manifest)
+
+
+def read_manifest(folder: Path) -> bytes:
+    """Return the manifest as it stands in a folder, unread.
+
+    Raises
+    ------
+    BundleDamagedError
+        If there is none, it is a link, or too large.
+    """
+    try:
+        size = (folder / MANIFEST).lstat().st_size
+    except OSError as error:
+        raise BundleDamagedError(f"the folder has no {MANIFEST}.", where=MANIFEST) from error
+    return _read(folder, MANIFEST, size, limit=MAX_MANIFEST_BYTES)
+
+
+def read_signature(folder: Path) -> str | None:
+    """Return the signature that stands beside the manifest; None if there is none.
+
+    Raises
+    ------
+    BundleDamagedError
+        If it is a link, too large, or no text.
+    """
+    file = folder / SIGNATURE
+    if not file.is_symlink() and not file.exists():
+        return None
+    try:
+        return _read(folder, SIGNATURE, file.lstat().st_size, limit=MAX_SIGNATURE_BYTES).decode("ascii")
+    except UnicodeDecodeError as error:
+        raise BundleDamagedError("expected a signature as text.", where=SIGNATURE) from error
 
 
 def _is_empty_or_sealed(folder: Path) -> bool:

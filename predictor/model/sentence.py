@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import islice, takewhile
+
 from predictor.model.bundle import ModelBundle
-from predictor.model.explanation import CLINICAL, Contribution, Explanation
+from predictor.model.explanation import Contribution, Explanation
+from predictor.model.scoring_plan import CLINICAL
 
 # A shift or a single influence smaller than this share of the usual error is not worth telling as a reason.
 NOTEWORTHY_SHARE_OF_ERROR = 0.1
@@ -24,8 +27,7 @@ def explanation_sentence(explanation: Explanation, bundle: ModelBundle) -> str:
     used = _what_the_model_uses(bundle)
     if used:
         return f"{opening}: {used}"
-    usual_error = float(bundle.out_of_fold.residual.std())
-    noteworthy = NOTEWORTHY_SHARE_OF_ERROR * usual_error
+    noteworthy = NOTEWORTHY_SHARE_OF_ERROR * bundle.plan.usual_error
     drivers = _drivers(explanation, shift, at_least=noteworthy)
     average = "the average of the people the model learned from"
     if abs(shift) <= noteworthy:
@@ -34,7 +36,7 @@ def explanation_sentence(explanation: Explanation, bundle: ModelBundle) -> str:
     opening = f"{opening}, {_number(abs(shift))} {direction} {average}"
     if not drivers:
         return f"{opening}; many small influences add up to this, and no single measure stands out."
-    pushing = sum(abs(c.contribution) for c in explanation.contributions if c.contribution * shift > 0)
+    pushing = sum(abs(amount) for amount in explanation.columns.contribution if amount * shift > 0)
     is_mostly = sum(abs(driver.contribution) for driver in drivers) >= MOSTLY * pushing
     link = "mostly because" if is_mostly else "where many small influences add up; the largest is that"
     return f"{opening}, {link} {' and '.join(_phrase(driver) for driver in drivers)}."
@@ -52,11 +54,9 @@ def _number(value: float) -> str:
 
 def _what_the_model_uses(bundle: ModelBundle) -> str | None:
     """Words for models without any brain feature, None for the others."""
-    n_features, is_used = bundle.n_features, bundle.model.is_used
-    if is_used[:n_features].any():
+    if bundle.plan.uses_features:
         return None
-    used = {name for name, flag in zip(bundle.model.input_names, is_used, strict=True) if flag}
-    names = [covariate.name for covariate in bundle.covariates if used.intersection(covariate.input_names)]
+    names = [covariate.name for covariate, inputs in bundle.plan.inputs_of if bundle.plan.is_used[inputs].any()]
     if not names:
         return "this model uses no brain feature and expects the same of everyone in this arm."
     spoken = " and ".join(name.replace("_", " ") for name in names)
@@ -65,16 +65,14 @@ def _what_the_model_uses(bundle: ModelBundle) -> str | None:
 
 def _drivers(explanation: Explanation, shift: float, *, at_least: float) -> list[Contribution]:
     """Return the strongest measured input that pushes the way of the shift, and the next if at least half as strong."""
-    candidates = [
-        c
-        for c in explanation.contributions
-        if c.value is not None and c.contribution * shift > 0 and abs(c.contribution) >= at_least
-    ]
-    return [c for c in candidates[:2] if abs(c.contribution) >= abs(candidates[0].contribution) / 2]
+    strong = takewhile(lambda one: abs(one.contribution) >= at_least, explanation.strongest_first())
+    candidates = list(islice((one for one in strong if one.value is not None and one.contribution * shift > 0), 2))
+    return [one for one in candidates if abs(one.contribution) >= abs(candidates[0].contribution) / 2]
 
 
 def _but_balanced(explanation: Explanation, noteworthy: float) -> str:
-    is_balanced = any(abs(c.contribution) >= noteworthy for c in explanation.contributions)
+    largest = next(explanation.strongest_first(), None)
+    is_balanced = largest is not None and abs(largest.contribution) >= noteworthy
     return ": influences in both directions cancel out" if is_balanced else "; no single measure stands out"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import ModelBundleError
-from predictor.model.linear_model import check_arrays
+from predictor.model.linear_model import check_arrays, keep_prepared
 
 Array = NDArray[np.float64]
 
@@ -33,6 +33,7 @@ class TrainingRange:
     background_mean: Array  # (n_inputs,), after imputation: the reference of the explanations
     largest_distance: float  # mean squared z over features, unitless
     largest_motion_mm: Mapping[str, float] = field(default_factory=dict)  # mean framewise displacement by kind of run
+    spread: Array = field(init=False, repr=False)  # (n_inputs,), the standard deviation; NaN where constant
 
     def __post_init__(self) -> None:
         names = ("mean", "sd", "minimum", "maximum", "background_mean")
@@ -41,16 +42,21 @@ class TrainingRange:
             raise ModelBundleError("the training range must hold one number per input, features first.")
         if not (self.largest_distance >= 0 and math.isfinite(self.largest_distance)):
             raise ModelBundleError("the largest distance in training must be a finite number of at least 0.")
+        keep_prepared(self, {"spread": np.where(self.sd > 0, self.sd, np.nan)})
 
     def standard_scores(self, inputs: Array) -> Array:
         """Distance of each input from the training mean in standard deviations, NaN where missing or constant."""
-        spread = np.where(self.sd > 0, self.sd, np.nan)
-        return np.asarray((inputs - self.mean) / spread)
+        return np.asarray((inputs - self.mean) / self.spread)
 
     def distance(self, inputs: Array) -> float:
         """Mean squared standard score over the features that are there; 0 when there are none."""
-        squared = self.standard_scores(inputs)[: self.n_features] ** 2
-        return float(squared[np.isfinite(squared)].mean()) if np.isfinite(squared).any() else 0.0
+        return self.mean_square(self.standard_scores(inputs))
+
+    def mean_square(self, scores: Array) -> float:
+        """Mean square of the features' standard scores, those of all inputs given; 0 when there are none."""
+        squared = scores[: self.n_features] ** 2
+        known = squared[np.isfinite(squared)]
+        return float(np.add.reduce(known)) / len(known) if len(known) else 0.0
 
 
 def describe_training(

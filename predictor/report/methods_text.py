@@ -28,7 +28,7 @@ from predictor.scan.events import EventsTable
 from predictor.scan.session import BaselineSession, Run
 
 PACKAGE: Final = "ketamine-response-predictor"
-_STRATEGY_IN_WORDS: Final[Mapping[str, str]] = {
+STRATEGY_IN_WORDS: Final[Mapping[str, str]] = {
     "motion24": "24 head-motion regressors (six parameters, their derivatives, and the squares of both)",
     "motion6": "the six head-motion parameters",
     "motion24_wm_csf": (
@@ -141,7 +141,7 @@ def _confounds(visit: _Visit) -> Iterator[str]:
             yield f"No nuisance regressors were used in {_listed(names)}."
             continue
         citation = visit.cite(*_strategy_sources(strategy))
-        yield f"Nuisance regressors in {_listed(names)}: {_STRATEGY_IN_WORDS.get(strategy, strategy)} {citation}."
+        yield f"Nuisance regressors in {_listed(names)}: {STRATEGY_IN_WORDS.get(strategy, strategy)} {citation}."
     for name, found in visit.confounds.items():
         if found.fallback_reason is not None:
             yield f"In {name} this departs from the strategy {found.strategy_asked}: {found.fallback_reason}."

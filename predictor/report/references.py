@@ -1,4 +1,4 @@
-"""Works that a visit's methods may cite, by key."""
+"""Works that the methods of a visit or an answer may cite, by key."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ REFERENCES: Final[Mapping[str, Reference]] = {
         "Abraham et al., 2014",
         "Abraham A, et al. (2014). Machine learning for neuroimaging with scikit-learn. Front Neuroinform 8:14.",
         "10.3389/fninf.2014.00014",
+    ),
+    "barber2021": Reference(
+        "Barber et al., 2021",
+        "Barber RF, et al. (2021). Predictive inference with the jackknife+. Ann Stat 49:486-507.",
+        "10.1214/20-AOS1965",
     ),
     "behzadi2007": Reference(
         "Behzadi et al., 2007",
@@ -78,6 +83,12 @@ REFERENCES: Final[Mapping[str, Reference]] = {
         "Glover GH (1999). Deconvolution of impulse response in event-related BOLD fMRI. NeuroImage 9:416-429.",
         "10.1006/nimg.1998.0419",
     ),
+    "hoerl1970": Reference(
+        "Hoerl & Kennard, 1970",
+        "Hoerl AE, Kennard RW (1970). Ridge regression: biased estimation for nonorthogonal problems. Technometrics "
+        "12:55-67.",
+        "10.1080/00401706.1970.10488634",
+    ),
     "ledoit2004": Reference(
         "Ledoit & Wolf, 2004",
         "Ledoit O, Wolf M (2004). A well-conditioned estimator for large-dimensional covariance matrices. J Multivar "
@@ -89,6 +100,12 @@ REFERENCES: Final[Mapping[str, Reference]] = {
         "Lindquist MA, et al. (2019). Modular preprocessing pipelines can reintroduce artifacts into fMRI data. Hum "
         "Brain Mapp 40:2358-2376.",
         "10.1002/hbm.24528",
+    ),
+    "lundberg2017": Reference(
+        "Lundberg & Lee, 2017",
+        "Lundberg SM, Lee SI (2017). A unified approach to interpreting model predictions. Advances in Neural "
+        "Information Processing Systems 30.",
+        "",
     ),
     "mclaren2012": Reference(
         "McLaren et al., 2012",
@@ -136,6 +153,11 @@ REFERENCES: Final[Mapping[str, Reference]] = {
         "Power, 2017",
         "Power JD (2017). A simple but useful way to assess fMRI scan qualities. NeuroImage 154:150-158.",
         "10.1016/j.neuroimage.2016.08.009",
+    ),
+    "zou2005": Reference(
+        "Zou & Hastie, 2005",
+        "Zou H, Hastie T (2005). Regularization and variable selection via the elastic net. J R Stat Soc B 67:301-320.",
+        "10.1111/j.1467-9868.2005.00503.x",
     ),
 }
 

@@ -20,6 +20,7 @@ COLOUR_OF_CLASS = {
     "figure-down": "#d55e00",
     "figure-total": "#4a5568",
     "figure-crowd": "#c9d1dc",
+    "figure-outline": "#9aa3b0",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 

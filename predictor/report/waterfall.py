@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from predictor.errors import ExplanationError
+from predictor.report.edge_table import explanation_of
 from predictor.report.svg import Axis, axis_around, element, figure, text
 from predictor.report.wording import outcome_in_words, place_and_kind, quantity
 
@@ -46,10 +47,12 @@ def waterfall_rows(answer: Mapping[str, Any], *, n_top: int = N_TOP) -> tuple[Wa
 
     Raises
     ------
+    ExplanationAbsentError
+        If the answer was refused, or its explanation withheld.
     ExplanationError
         If the steps do not end at the output.
     """
-    explanation = answer["explanation"]
+    explanation = explanation_of(answer)
     ordered = sorted(explanation["contributions"], key=lambda item: -abs(item["contribution"]))
     level = explanation["base_value"]
     rows = [WaterfallRow("Average of the training visits", "", 0.0, level, "base")]

@@ -13,12 +13,10 @@ both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from nilearn import signal
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from predictor.errors import FeatureError
 
@@ -149,13 +147,13 @@ def _filtered(
     if columns.shape[1] == 0:
         return columns[is_kept]
     if high_pass_hz is None and low_pass_hz is None:
-        detrended: NDArray[np.float64] = signal.clean(columns[is_kept], detrend=True, standardize=None, filter=False)
+        detrended: NDArray[np.float64] = _clean(columns[is_kept], detrend=True, standardize=None, filter=False)
         return detrended
     # Censored ends are cut off, not extrapolated.
     first, last = np.flatnonzero(is_kept)[[0, -1]]
     inside = is_kept[first : last + 1]
     try:
-        filtered: NDArray[np.float64] = signal.clean(
+        filtered: NDArray[np.float64] = _clean(
             _filled(columns[first : last + 1], inside),
             detrend=True,
             standardize=None,
@@ -172,6 +170,8 @@ def _filtered(
 
 def _filled(columns: NDArray[np.float64], is_kept: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return a copy with censored volumes interpolated by cubic splines; the first and last volume are kept ones."""
+    from scipy.interpolate import CubicSpline  # half a second that the service does not wait for
+
     filled = columns.copy()
     if not is_kept.all():
         volume = np.arange(len(columns), dtype=np.float64)
@@ -184,10 +184,18 @@ def _without_regressors(filtered: NDArray[np.float64], regressors: NDArray[np.fl
     centred: NDArray[np.float64] = filtered - filtered.mean(axis=0)
     if regressors.shape[1] == 0:
         return centred
-    residuals: NDArray[np.float64] = signal.clean(
+    residuals: NDArray[np.float64] = _clean(
         centred, confounds=regressors, detrend=False, standardize=None, standardize_confounds=True, filter=False
     )
     return residuals
+
+
+def _clean(columns: NDArray[np.float64], **options: Any) -> NDArray[np.float64]:
+    """Call nilearn's cleaning."""
+    # Here, because importing nilearn takes a second, which the service does not wait for before it answers.
+    from nilearn import signal
+
+    return np.asarray(signal.clean(columns, **options))
 
 
 def _size(columns: NDArray[np.float64]) -> NDArray[np.float64]:

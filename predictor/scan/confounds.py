@@ -22,7 +22,6 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from nilearn.interfaces.fmriprep import load_confounds
 from numpy.typing import NDArray
 
 from predictor.errors import ConfigError, RowMismatchError, TableError
@@ -382,6 +381,9 @@ def _load_through_nilearn(table: ConfoundsTable, used: str) -> pd.DataFrame:
     nilearn finds the table by the name of the image, which need not exist; so the columns and the side-car are written
     for a moment under names that say nothing about the person.
     """
+    # Here, because importing nilearn takes a second, which the service does not wait for before it answers.
+    from nilearn.interfaces.fmriprep import load_confounds
+
     components = _described_components(table.sidecar or {}) if used == "acompcor" else {}
     names = [*_plain_columns(used), *_non_steady_columns(table)]
     if components:

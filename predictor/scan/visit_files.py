@@ -6,9 +6,7 @@ import glob
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-from nilearn.interfaces.bids import get_bids_files, parse_bids_filename
+from typing import Any, Final
 
 from predictor.errors import PredictorError, ScanSpaceError, SessionError, UnknownParticipantError
 from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription, canonical_name, run_name
@@ -146,6 +144,9 @@ def find_scans(folder: Path) -> tuple[Path, list[FoundScan]]:
     SessionError
         If there is no such folder, or it holds no preprocessed scans.
     """
+    # Here, because importing nilearn takes a second, which the service does not wait for before it answers.
+    from nilearn.interfaces.bids import get_bids_files
+
     if not folder.is_dir():
         raise SessionError("expected a folder of fMRIPrep outputs, found none there.", where=folder.name)
     for root in (folder / name for name in _DERIVATIVES_FOLDERS):
@@ -157,7 +158,7 @@ def find_scans(folder: Path) -> tuple[Path, list[FoundScan]]:
             modality_folder="func",
             filters=[("desc", "preproc")],
         )
-        parsed = [parse_bids_filename(path) for path in paths]
+        parsed = [_parsed_name(path) for path in paths]
         # "nii*" also finds what a broken download left behind.
         scans = [
             FoundScan(Path(file["file_path"]), file["entities"]) for file in parsed if file["extension"] in _EXTENSIONS
@@ -271,11 +272,19 @@ def _run(kind: RunKind, number: int, scan: FoundScan, notes: tuple[str, ...], tr
     )
 
 
+def _parsed_name(path: str | Path) -> dict[str, Any]:
+    """Return what a file's name says, as nilearn reads it."""
+    from nilearn.interfaces.bids import parse_bids_filename
+
+    parsed: dict[str, Any] = parse_bids_filename(path)
+    return parsed
+
+
 def _confounds(scan: FoundScan) -> Path | None:
     """Return the confounds table of a scan, new name before old."""
     for suffix in ("timeseries", "regressors"):
         for path in sorted(scan.path.parent.glob(f"*desc-confounds_{suffix}.tsv")):
-            if _run_entities(parse_bids_filename(path)["entities"]) == _run_entities(scan.entities):
+            if _run_entities(_parsed_name(path)["entities"]) == _run_entities(scan.entities):
                 return path
     return None
 
@@ -292,7 +301,7 @@ def _raw_file(scan: FoundScan, trees: tuple[Path, Path], suffix: str, extension:
         for folder in (*(place / "func" for place in folders), tree / subject / "func", *folders, tree / subject, tree):
             applying = sorted(_applying(scan, folder.glob(f"*_{suffix}.{extension}")), key=lambda path: path.name)
             if applying:
-                return max(applying, key=lambda path: len(parse_bids_filename(path)["entities"]))
+                return max(applying, key=lambda path: len(_parsed_name(path)["entities"]))
     return None
 
 
@@ -300,7 +309,7 @@ def _applying(scan: FoundScan, paths: Iterable[Path]) -> list[Path]:
     own = _run_entities(scan.entities)
     applying = []
     for path in paths:
-        entities = parse_bids_filename(path)["entities"]
+        entities = _parsed_name(path)["entities"]
         described = _run_entities(entities)
         is_raw = len(described) == len(entities)
         if is_raw and described.get("task") == own.get("task") and described.items() <= own.items():

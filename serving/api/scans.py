@@ -12,13 +12,13 @@ from predictor.model.answer import answer_bytes
 from predictor.pipeline import score_session
 from predictor.scan.session import BaselineSession
 from predictor.scan.task_description import RUN_KINDS
+from serving.answering import Scored, deliver
 from serving.covariates import CovariateValues, covariates_from_json
-from serving.dependencies import AppSettings, CurrentModel, require_form
-from serving.envelope import put_in_envelope
+from serving.dependencies import AppSettings, CurrentModel, require_form, wants_to_keep
 from serving.model_store import LoadedModel
 from serving.multipart_form import feed_in_thread
 from serving.scan_upload import MAX_RUNS_OF_A_KIND, TABLE_PARTS, TABLES_OF_A_RUN, ScanUpload, UploadedVisit, upload_for
-from serving.schemas import Envelope, problem_responses
+from serving.schemas import KEEP_PARAMETER, Envelope, problem_responses
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
 _FILE: dict[str, Any] = {"type": "string", "format": "binary"}
@@ -38,10 +38,13 @@ _FORM: dict[str, Any] = {
     "patternProperties": {_FURTHER_RUN: _FILE},
     "additionalProperties": False,
 }
-REQUEST_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}}}
+REQUEST: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}},
+    "parameters": [KEEP_PARAMETER],
+}
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"model": Envelope, "description": "The answer, also when it is refused or flagged"},
-    **problem_responses(400, 409, 413, 415, 422, 503),
+    **problem_responses(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
 }
 
 
@@ -49,15 +52,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     "/scans",
     responses=RESPONSES,
     response_class=Response,
-    openapi_extra=REQUEST_BODY,
+    openapi_extra=REQUEST,
     dependencies=[Depends(require_form)],
 )
 async def score_scans(request: Request, model: CurrentModel, settings: AppSettings) -> Response:
-    """Score one visit; parts in any order, any subset of the runs. Scans are read as they arrive and never stored."""
+    """Score one visit; parts in any order, any subset of the runs. Scans are read as they arrive and never stored.
+
+    Nothing of the answer is kept either, unless asked for.
+    """
+    keep = wants_to_keep(request)
     upload = upload_for(request.headers["content-type"], model, settings)
     await feed_in_thread(upload.feed, request.stream())
     answer = await asyncio.to_thread(_score, upload, model)
-    envelope = put_in_envelope(answer, model_version=model.version.version)
+    (envelope,) = await deliver(request, [Scored.of_visit(answer)], model, keep=keep)
     return Response(envelope.to_bytes(), media_type="application/json")
 
 

@@ -12,7 +12,8 @@ from predictor.scan.task_description import RUN_KINDS, RunKind
 from serving.covariates import FIELD_PREFIX
 from serving.model_store import LoadedModel
 from serving.scan_upload import TABLE_PARTS, TABLES_OF_A_RUN
-from serving.web.result_view import RUN_TITLES, trained_on_in_words
+from serving.web.quality_view import RUN_TITLES
+from serving.web.result_view import trained_on_in_words
 
 PART_LABELS = {
     "confounds": "Confounds table",

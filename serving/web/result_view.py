@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from markupsafe import Markup
 
-from predictor.errors import ExplanationError
+from predictor.errors import ExplanationError, RegionsUnknownError
 from predictor.model.bundle import ModelBundle
+from predictor.report.glass_brain import glass_brain_svg
 from predictor.report.intervals import intervals_svg
+from predictor.report.methods_text import Methods
 from predictor.report.waterfall import waterfall_svg
-from predictor.report.wording import in_percent, outcome_in_words, quantity, region_in_words
-from predictor.scan.task_description import RUN_KINDS, parse_run_name
-from serving.model_store import LoadedModel
+from predictor.report.wording import in_percent, outcome_in_words, quantity
+from serving.envelope import in_iso_8601
+from serving.kept_results import FoundResult
+from serving.model_facts import ModelFacts
+from serving.web.circuit_view import CircuitView, circuit_view
 from serving.web.deviation_view import DeviationView, deviation_view
-from serving.web.recent_results import Result
+from serving.web.methods_view import methods_of
+from serving.web.quality_view import RunQuality, quality_view
+from serving.web.readable_json import as_text_of_a_page, readable_json
+from serving.web.retention import time_left
 
 WIDE, NARROW = 720.0, 360.0
 SOURCES = {
@@ -26,7 +31,6 @@ SOURCES = {
     "scan_noise": "Noise of this scan",
     "model": "The model learned from few people",
 }
-RUN_TITLES = {"rest": "Rest run", "faces": "Faces run", "conflict": "Conflict run"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,54 +64,53 @@ class ResultView:
     waterfall_wide: str
     waterfall_narrow: str
     deviations: DeviationView | None
-    quality: list[dict[str, Any]]
+    circuit: CircuitView | None
+    glass_brain: str
+    quality: list[RunQuality]
+    methods: Methods
     technical: list[tuple[str, str]]
-    answer_json: str
-    minutes_kept: int
+    answer_json: Markup
+    time_left: str
 
 
-def result_view(result: Result, *, minutes_kept: float) -> ResultView:
+def result_view(found: FoundResult) -> ResultView:
     """Put an answer into words and drawings."""
-    answer = _in_order_of_arms(result)
+    answer, facts = _in_order_of_arms(found), found.facts
     arms = answer.get("arms") or {}
-    crowd = training_outcomes(result.model.bundle)
     unit = answer["outcome"]["unit"]
+    circuit = circuit_view(answer, facts.circuit)
     return ResultView(
-        id=result.envelope.id,
+        id=found.kept.id,
         status=answer["status"],
         reasons=[{**reason, "detail": _sentence_case(reason["detail"])} for reason in answer["reasons"]],
         sentence=_sentence(answer),
-        model=_model(result.model),
+        model=_model(facts),
         outcome=outcome_in_words(answer["outcome"]["name"]),
         level=_level(arms),
         response_rule=answer["outcome"].get("response_rule"),
         arms=[_arm_view(name, arm, unit) for name, arm in arms.items()],
         benefit=_benefit(answer),
         sources=[_source(item) for item in answer.get("uncertainty_sources") or []],
-        intervals_wide=intervals_svg(answer, training_outcomes=crowd, width=WIDE) if arms else "",
-        intervals_narrow=intervals_svg(answer, training_outcomes=crowd, width=NARROW) if arms else "",
-        has_crowd=bool(crowd),
+        intervals_wide=intervals_svg(answer, training_outcomes=facts.outcomes, width=WIDE) if arms else "",
+        intervals_narrow=intervals_svg(answer, training_outcomes=facts.outcomes, width=NARROW) if arms else "",
+        has_crowd=bool(facts.outcomes),
         waterfall_wide=_waterfall(answer, WIDE),
         waterfall_narrow=_waterfall(answer, NARROW),
         deviations=deviation_view(answer.get("deviations")),
-        quality=[_quality(name, answer["quality"][name]) for name in _in_order_of_runs(answer["quality"])],
-        technical=_technical(result),
-        answer_json=json.dumps(result.answer, indent=2, ensure_ascii=False),
-        minutes_kept=round(minutes_kept),
+        circuit=circuit,
+        glass_brain=_glass_brain(answer, facts) if circuit else "",
+        quality=quality_view(answer["quality"]),
+        methods=methods_of(answer, facts),
+        technical=_technical(found),
+        answer_json=as_text_of_a_page(readable_json(found.answer)),
+        time_left=time_left(found.kept.expires),
     )
 
 
-def _model(model: LoadedModel) -> str:
-    promoted = "champion" if model.version.is_promoted else "not promoted"
-    version = f"{model.bundle.name} {model.version.version}"
-    return f"Model {version} ({promoted}), trained on {trained_on_in_words(model.bundle)}."
-
-
-def training_outcomes(bundle: ModelBundle) -> dict[str, NDArray[np.float64]]:
-    """Return what the training people's outcomes were, by arm."""
-    held_out = bundle.out_of_fold
-    observed = held_out.prediction + held_out.residual
-    return {arm: observed[held_out.arm_index == index] for index, arm in enumerate(bundle.arms)}
+def _model(facts: ModelFacts) -> str:
+    promoted = "champion" if facts.is_promoted else "not promoted"
+    cohort = f", {facts.cohort}" if facts.cohort else ""
+    return f"Model {facts.name} {facts.version} ({promoted}), trained on {facts.trained_on} people{cohort}."
 
 
 def trained_on_in_words(bundle: ModelBundle) -> str:
@@ -128,12 +131,12 @@ def arm_title(name: str) -> str:
     return "Expected" if name == "all" else name.capitalize()
 
 
-def _in_order_of_arms(result: Result) -> dict[str, Any]:
+def _in_order_of_arms(found: FoundResult) -> dict[str, Any]:
     """Return the answer with the treatment of interest first; the document's own keys are in alphabetical order."""
-    arms = result.answer.get("arms")
+    arms = found.answer.get("arms")
     if not arms:
-        return result.answer
-    return {**result.answer, "arms": {name: arms[name] for name in result.model.bundle.arms}}
+        return found.answer
+    return {**found.answer, "arms": {name: arms[name] for name in found.facts.arms}}
 
 
 def _sentence_case(words: str) -> str:
@@ -197,69 +200,21 @@ def _waterfall(answer: Mapping[str, Any], width: float) -> str:
         return ""
 
 
-def _in_order_of_runs(names: Iterable[str]) -> list[str]:
-    """Return run names by kind and number; the document's own keys are in alphabetical order."""
-    runs = {name: parse_run_name(name) for name in names}
-    known = {name: run for name, run in runs.items() if run is not None}
-    return sorted(known, key=lambda name: (RUN_KINDS.index(known[name][0]), known[name][1]))
+def _glass_brain(answer: Mapping[str, Any], facts: ModelFacts) -> str:
+    assert facts.circuit is not None
+    try:
+        return glass_brain_svg(answer, facts.circuit)
+    except RegionsUnknownError:  # a feature of a region that the circuit does not hold; the table still names it
+        return ""
 
 
-def run_title(name: str) -> str:
-    """Return a run's name as a heading.
-
-    Examples
-    --------
-    >>> run_title("rest"), run_title("rest_2")
-    ('Rest run', 'Rest run 2')
-    """
-    run = parse_run_name(name)
-    if run is None:
-        return name
-    kind, number = run
-    return RUN_TITLES[kind] + ("" if number == 1 else f" {number}")
-
-
-def _quality(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
-    facts = [
-        ("Volumes kept", _of(run.get("n_volumes_kept"), run.get("n_volumes"), "")),
-        ("Minutes kept", _of(run.get("minutes_kept"), run.get("minutes"), "")),
-        ("Mean framewise displacement", _number(run.get("mean_framewise_displacement_mm"), "mm")),
-        ("Share of volumes censored", _percent(run.get("share_censored"))),
-        ("Median temporal signal-to-noise", _number(run.get("median_temporal_snr"), "")),
-        ("Confounds taken out", str(run.get("confound_strategy") or "none").replace("_", " ")),
-        ("Because", str(run.get("fallback_reason") or "")),
-    ]
-    regions = run.get("coverage") or {}
-    snr = run.get("temporal_snr") or {}
-    rows = [
-        {"name": region_in_words(name), "coverage": _percent(share), "temporal_snr": _number(snr.get(name), "")}
-        for name, share in regions.items()
-        if share is not None
-    ]
-    return {"title": run_title(name), "facts": [fact for fact in facts if fact[1]], "coverage": rows}
-
-
-def _technical(result: Result) -> list[tuple[str, str]]:
-    answer = result.answer
+def _technical(found: FoundResult) -> list[tuple[str, str]]:
+    answer, kept = found.answer, found.kept
     return [
-        ("Model", f"{answer['model']['name']}, version {result.envelope.model_version}"),
+        ("Model", f"{answer['model']['name']}, version {kept.model_version}"),
         ("Model digest", str(answer["model"]["digest"])),
         ("Recipe", str(answer["provenance"].get("recipe_hash") or "not stated")),
         ("Input digest", str(answer["provenance"].get("input_digest") or "none: features were sent")),
-        ("Result", result.envelope.id),
-        ("Created (UTC)", result.envelope.created),
+        ("Result", kept.id),
+        ("Created (UTC)", in_iso_8601(kept.created)),
     ]
-
-
-def _of(part: float | None, whole: float | None, unit: str) -> str:
-    if part is None:
-        return ""
-    return quantity(part, unit) if whole is None else f"{quantity(part, '')} of {quantity(whole, unit)}"
-
-
-def _number(value: float | None, unit: str) -> str:
-    return "" if value is None else quantity(value, unit)
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else in_percent(share)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
+
+from serving.access.principal import NOBODY, Principal, Scope
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("serving.web"),
@@ -17,11 +20,19 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+# Main pages, and what a person must be allowed to do to be led there.
+PAGES: tuple[tuple[str, str, Scope | None], ...] = (
+    ("/visit", "Score a visit", "score"),
+    ("/table", "Score a feature table", "score"),
+    ("/history", "History", "read"),
+    ("/models", "Models", None),
+    ("/docs", "API", None),
+)
 
 
 def prefers_page(request: Request) -> bool:
     """Whether a person is asking: their browser names text/html, and the address is not a program's."""
-    is_program_address = request.url.path.startswith(("/v1/", "/health/", "/openapi.json"))
+    is_program_address = request.url.path.startswith(("/v1/", "/v2", "/health/", "/metrics", "/openapi.json"))
     return "text/html" in request.headers.get("accept", "") and not is_program_address
 
 
@@ -34,12 +45,30 @@ def render(
     headers: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     """Answer with a page."""
-    names = {"path": request.url.path, "standalone": False, **context}
+    caller: Principal = getattr(request.state, "principal", NOBODY)
+    names = {
+        "path": request.url.path,
+        "standalone": False,
+        "pages": [page[:2] for page in PAGES if _is_open_to(caller, page[2])],
+        "may_score": caller.may("score"),
+        "is_signed_in": caller.is_signed_in,
+        "offers_sign_in": caller == NOBODY,
+        **context,
+    }
     page = _ENVIRONMENT.get_template(template).render(names)
     return HTMLResponse(page, status, headers=dict(headers or {}))
 
 
+def _is_open_to(caller: Principal, scope: Scope | None) -> bool:
+    return caller != NOBODY and (scope is None or caller.may(scope))
+
+
 def standalone_page(template: str, context: Mapping[str, Any]) -> str:
     """Return a page that carries its style, to be kept as one file."""
-    style = files("serving.web").joinpath("static/page.css").read_text(encoding="utf-8")
-    return _ENVIRONMENT.get_template(template).render({"path": "", "standalone": True, "style": style, **context})
+    names = {"path": "", "standalone": True, "may_score": False, "style": _style(), **context}
+    return _ENVIRONMENT.get_template(template).render(names)
+
+
+@cache
+def _style() -> str:
+    return files("serving.web").joinpath("static/page.css").read_text(encoding="utf-8")

@@ -29,7 +29,7 @@ CHUNK_BYTES = 1 << 20
 PIECE_BYTES = 1 << 18
 
 
-def write_scan(path: Path, *, n_volumes: int) -> None:
+def write_scan(path: Path, *, n_volumes: int, shape: tuple[int, int, int] = SHAPE) -> None:
     """Write a smooth brain with noise, zeros outside, as compressible as a masked fMRIPrep derivative."""
     import nibabel
     from isal import igzip
@@ -38,17 +38,17 @@ def write_scan(path: Path, *, n_volumes: int) -> None:
     rng = np.random.default_rng(0)
     affine = np.array([[2.0, 0, 0, -98], [0, 2, 0, -134], [0, 0, 2, -72], [0, 0, 0, 1]])
     header = nibabel.Nifti1Header()
-    header.set_data_shape((*SHAPE, n_volumes))
+    header.set_data_shape((*shape, n_volumes))
     header.set_data_dtype(np.int16)
     header.set_sform(affine, 4)
     header.set_qform(affine, 4)
     header.set_xyzt_units("mm", "sec")
     header["pixdim"][4], header["magic"], header["vox_offset"] = 2.0, b"n+1", 352
-    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in SHAPE], indexing="ij")
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
     brain = (x / 0.75) ** 2 + (y / 0.78) ** 2 + (z / 0.8) ** 2 < 1
-    anatomy = gaussian_filter(rng.standard_normal(SHAPE), 3)
+    anatomy = gaussian_filter(rng.standard_normal(shape), 3)
     anatomy = (8_000 + 1_500 * anatomy / anatomy.std())[brain]
-    volume = np.zeros(SHAPE, dtype="<i2")
+    volume = np.zeros(shape, dtype="<i2")
     with igzip.open(path, "wb", compresslevel=2) as file:
         file.write(header.binaryblock + bytes(4))
         for _ in range(n_volumes):

@@ -58,9 +58,25 @@ def write_visit(tree: Path) -> None:
         scan.with_name(scan.name.replace(".nii.gz", ".json")).write_text(
             json.dumps({"RepetitionTime": REPETITION_TIME_S})
         )
-        Path(f"{stem}_desc-confounds_timeseries.tsv").write_text(_confounds(rng, n_volumes))
+        Path(f"{stem}_desc-confounds_timeseries.tsv").write_text(confounds_table(rng, n_volumes))
         if task != "rest":
             Path(f"{stem}_events.tsv").write_text(_events(rng, task, n_volumes * REPETITION_TIME_S))
+
+
+def confounds_table(rng: np.random.Generator, n_volumes: int) -> str:
+    """Return a confounds table as wide as fMRIPrep's."""
+    motion = np.cumsum(rng.standard_normal((n_volumes, 6)) * 0.003, axis=0)
+    slopes = np.vstack([np.full((1, 6), np.nan), np.diff(motion, axis=0)])
+    kinds = {"": motion, "_derivative1": slopes, "_power2": motion**2, "_derivative1_power2": slopes**2}
+    columns = {name + suffix: signal[:, k] for suffix, signal in kinds.items() for k, name in enumerate(MOTION)}
+    columns |= {name: 800 + 5 * rng.standard_normal(n_volumes) for name in ("csf", "white_matter", "global_signal")}
+    moved = rng.gamma(2, 0.06, n_volumes)
+    moved[0] = np.nan
+    columns |= {"framewise_displacement": moved, "dvars": 20 + moved, "std_dvars": 1 + moved}
+    columns |= {f"t_comp_cor_{k:02d}": rng.standard_normal(n_volumes) for k in range(N_OTHER_COLUMNS)}
+    rows = zip(*columns.values(), strict=True)
+    lines = ["\t".join("n/a" if np.isnan(x) else repr(float(x)) for x in row) for row in rows]
+    return "\n".join(["\t".join(columns), *lines]) + "\n"
 
 
 def inflate_scans(tree: Path) -> Callable[[], None]:
@@ -156,21 +172,6 @@ def _verdict(result: dict[str, Any]) -> str:
         f"{result['allowed_seconds']:.2f} s) and {memory_mb:.1f} MB (target {MAX_MEMORY_MB:.0f}): "
         f"{'met' if result['passed'] else 'MISSED'}"
     )
-
-
-def _confounds(rng: np.random.Generator, n_volumes: int) -> str:
-    motion = np.cumsum(rng.standard_normal((n_volumes, 6)) * 0.003, axis=0)
-    slopes = np.vstack([np.full((1, 6), np.nan), np.diff(motion, axis=0)])
-    kinds = {"": motion, "_derivative1": slopes, "_power2": motion**2, "_derivative1_power2": slopes**2}
-    columns = {name + suffix: signal[:, k] for suffix, signal in kinds.items() for k, name in enumerate(MOTION)}
-    columns |= {name: 800 + 5 * rng.standard_normal(n_volumes) for name in ("csf", "white_matter", "global_signal")}
-    moved = rng.gamma(2, 0.06, n_volumes)
-    moved[0] = np.nan
-    columns |= {"framewise_displacement": moved, "dvars": 20 + moved, "std_dvars": 1 + moved}
-    columns |= {f"t_comp_cor_{k:02d}": rng.standard_normal(n_volumes) for k in range(N_OTHER_COLUMNS)}
-    rows = zip(*columns.values(), strict=True)
-    lines = ["\t".join("n/a" if np.isnan(x) else repr(float(x)) for x in row) for row in rows]
-    return "\n".join(["\t".join(columns), *lines]) + "\n"
 
 
 def _events(rng: np.random.Generator, task: str, length_s: float) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from serving.settings import Settings
+
 CHROMIUM = Path("/usr/bin/chromium")
 # A browser that talks to nobody but the page.
 FLAGS = [
@@ -30,6 +32,15 @@ sys.modules[_SPEC.name] = _FIXTURES  # where dataclasses look up annotations
 _SPEC.loader.exec_module(_FIXTURES)
 bundle_dir, store, visit = _FIXTURES.bundle_dir, _FIXTURES.store, _FIXTURES.visit
 sample_visit_dir, service = _FIXTURES.sample_visit_dir, _FIXTURES.service
+
+
+@pytest.fixture
+def locked_service(store: Any, sample_visit_dir: Path, tmp_path: Path) -> Iterator[Any]:
+    """Return a service that asks for keys, and the address of its database."""
+    url = f"sqlite:///{tmp_path}/locked.db"
+    settings = Settings(require_keys=True, refresh_s=0, database_url=url, sample_visit_dir=sample_visit_dir)
+    with _FIXTURES.run_service(settings, store) as running:
+        yield running, url
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +65,19 @@ def browser() -> Iterator[Any]:
         found = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield found
         found.close()
+
+
+@pytest.fixture
+def page(browser: Any, service: Any) -> Iterator[Any]:
+    """Return a new page; whatever it asks of other hosts, or its scripts get wrong, fails the test."""
+    context = browser.new_context(base_url=service.url, viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    asked: list[str] = []
+    faults: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url) if not request.url.startswith(service.url) else None)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
+    yield opened
+    context.close()
+    assert [url for url in asked if not url.startswith(service.url)] == []
+    assert faults == []

@@ -1,31 +1,12 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytestmark = pytest.mark.browser
-SCHEMES, WIDTHS = ("light", "dark"), (1280, 400)
-
-
-@pytest.fixture
-def page(browser: Any, service: Any) -> Iterator[Any]:
-    """Return a new page; whatever it asks of other hosts, or its scripts get wrong, fails the test."""
-    context = browser.new_context(base_url=service.url, viewport={"width": 1280, "height": 900})
-    opened = context.new_page()
-    asked: list[str] = []
-    faults: list[str] = []
-    opened.on("request", lambda request: asked.append(request.url) if not request.url.startswith(service.url) else None)
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("console", lambda message: faults.append(message.text) if "Content Security" in message.text else None)
-    yield opened
-    context.close()
-    assert [url for url in asked if not url.startswith(service.url)] == []
-    assert faults == []
 
 
 def wait_for_status(page: Any, words: str) -> None:
@@ -50,6 +31,7 @@ def test_the_sample_visit_is_scored_by_keyboard_alone(page: Any) -> None:
     assert "expected improvement" in page.locator("h1").inner_text()
     assert page.locator(".figure-wide svg").count() == 2
     assert page.locator(".figure-wide svg").last.is_visible()
+    assert page.locator("#brain-flat svg").is_visible()
     assert "What the number is made of" in page.inner_text("main")
     assert "Research use only" in page.inner_text("main")
 
@@ -67,8 +49,8 @@ def test_an_uploaded_visit_is_recognised_checked_and_scored(page: Any, visit_fil
     page.select_option("#covariate-sex", "female")
     page.click("#send")
     page.wait_for_url("**/results/*")
-    page.click("text=Technical")
-    answer = json.loads(page.inner_text("details[open] pre"))
+    page.click("role=tab[name='Technical']")
+    answer = json.loads(page.inner_text("#technical pre"))
     covariates = json.dumps({"caps5_total_baseline": 44, "site": "A", "sex": "female"})
     parts: dict[str, Any] = {
         name: {"name": path.name, "mimeType": "application/octet-stream", "buffer": path.read_bytes()}
@@ -155,31 +137,82 @@ def test_an_upload_can_be_cancelled(page: Any, visit_files: dict[str, Path]) -> 
     assert not page.locator("#send").is_disabled()
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_fits_and_is_legible(page: Any, scheme: str, width: int) -> None:
-    page.set_viewport_size({"width": width, "height": 800})
-    page.emulate_media(color_scheme=scheme)
+def test_a_result_is_found_again_in_the_history_and_deleted_by_keyboard(page: Any) -> None:
     page.goto("/")
     page.click("text=Score the sample visit")
     page.wait_for_url("**/results/*")
     result = page.url
-    for address in ("/", "/visit", "/table", "/docs", "/nothing", result):
-        page.goto(address)
-        sizes = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
-        assert sizes[0] <= sizes[1], f"{address} is wider than the window"
-        assert contrast(page, "main p") >= 4.5, address
-        assert page.locator("h1").count() == 1
-        assert page.locator("main").count() == 1
+    page.goto("/history")
+    assert page.locator("tbody tr").count() == 1
+    page.locator("tbody a").press("Enter")
+    page.wait_for_url(result)
+    page.goto("/history")
+    page.locator("tbody button").press("Enter")
+    page.locator("text=Nothing is kept at the moment.").wait_for()
+    assert page.goto(result).status == 404
 
 
-def contrast(page: Any, selector: str) -> float:
-    """Return the contrast ratio (WCAG 2) of an element's text on the page's background."""
-    script = "element => [getComputedStyle(element).color, getComputedStyle(document.body).backgroundColor]"
-    pair = page.locator(selector).first.evaluate(script)
-    luminances = []
-    for colour in pair:
-        channels = [int(number) / 255 for number in re.findall(r"\d+", colour)[:3]]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        luminances.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
-    return (max(luminances) + 0.05) / (min(luminances) + 0.05)
+def test_tabs_are_worked_with_the_arrow_keys(page: Any) -> None:
+    page.goto("/")
+    page.click("text=Score the sample visit")
+    page.wait_for_url("**/results/*")
+    tabs = page.locator("[role=tab]")
+    assert tabs.all_inner_texts() == ["Quality", "Methods and citations", "Technical"]
+    assert [page.locator(f"#{panel}").is_visible() for panel in ("quality", "methods", "technical")] == [
+        True,
+        False,
+        False,
+    ]
+    tabs.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#methods").is_visible()
+    assert not page.locator("#quality").is_visible()
+    assert page.evaluate("document.activeElement.textContent") == "Methods and citations"
+    page.keyboard.press("End")
+    assert page.locator("#technical").is_visible()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#quality").is_visible()
+
+
+def test_without_a_script_every_part_of_the_result_is_on_the_page(browser: Any, service: Any) -> None:
+    context = browser.new_context(base_url=service.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/")
+    page.click("text=Score the sample visit")
+    page.wait_for_url("**/results/*")
+    for part in ("#quality", "#methods", "#technical", "#brain-flat svg"):
+        assert page.locator(part).is_visible(), part
+    assert not page.locator("#brain-show").is_visible(), "a button that does nothing is not offered"
+    context.close()
+
+
+def test_on_paper_all_tabs_are_printed_and_no_buttons(page: Any) -> None:
+    page.goto("/")
+    page.click("text=Score the sample visit")
+    page.wait_for_url("**/results/*")
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.locator("#quality").is_visible()
+    assert page.locator("#methods").is_visible()
+    assert not page.locator("[role=tablist]").is_visible()
+    assert not page.locator("text=Delete this result").is_visible()
+    assert page.locator("#brain-flat svg").is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_wrong_cells_of_a_table_are_shown_by_their_place_and_the_good_rows_can_be_scored(page: Any) -> None:
+    page.goto("/table")
+    feature = "rest_fisher_z__amygdala_L__vmPFC"
+    content = f"participant_id\t{feature}\nmine-01\t0.2\nmine-02\tmany\n".encode()
+    file = {"name": "features.tsv", "mimeType": "text/tab-separated-values", "buffer": content}
+    page.set_input_files("#table", file)
+    page.click("text=Score this table")
+    page.locator("#faults").wait_for()
+    assert f"line 3, column {feature}" in page.inner_text("#faults")
+    assert page.evaluate("document.activeElement.id") == "faults", "what has to be mended is read out first"
+    page.set_input_files("#table", file)
+    page.check("#leave_out")
+    page.click("text=Score this table")
+    page.locator("h1", has_text="1 visit scored, 1 left out").wait_for()
+    page.click("text=Open")
+    page.wait_for_url("**/results/*")
+    assert page.locator(".banner-refuse").is_visible(), "one feature of so many is not enough"

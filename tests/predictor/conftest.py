@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from scipy.signal import lfilter
 from sklearn.base import clone
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
@@ -20,12 +21,14 @@ from predictor.features.recipe import Recipe, default_recipe
 from predictor.model.bundle import ModelBundle
 from predictor.model.deviation import ReferenceDeviation
 from predictor.model.learned_features import LearnedDeviations, learned_definitions, summary_parts
-from predictor.model.linear_model import LinearEnsemble
+from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.out_of_fold import OutOfFoldResiduals
 from predictor.model.outcome_definition import Covariate, OutcomeDefinition
 from predictor.model.reference_model import reference_covariate
 from predictor.model.response_design import ResponseDesign, linear_model_of
 from predictor.model.training_range import describe_training
+from predictor.model.tree_arrays import TreeArrays
+from predictor.model.tree_model import TreeEnsemble, TreeResponseModel
 from predictor.scan.region_signals import MeanImage, RegionRecording
 from predictor.scan.session import BaselineSession, Run, build_run
 from predictor.scan.task_description import RunKind
@@ -35,6 +38,7 @@ SEVERITY = Covariate("caps5_total_baseline", "number", role="clinical", unit="po
 SITE = Covariate("site", "category", ("A", "B", "C"), role="site")
 IMPROVEMENT = OutcomeDefinition("caps5_percent_improvement", "percent", "higher", 30.0, "at least 30 percent")
 N_FOLDS, N_BOOTSTRAP = 5, 20
+Array = NDArray[np.float64]
 TRAINED_BY = "sha256:" + "1" * 64
 REGIONS = ("amygdala_L", "amygdala_R", "dACC", "amPFC", "dmPFC")
 
@@ -328,3 +332,91 @@ def report_session(report_recipe: Recipe) -> BaselineSession:
 def report_vector(report_session: BaselineSession, report_recipe: Recipe) -> FeatureVector:
     """Return the features of that visit."""
     return extract_features(report_session, report_recipe)
+
+
+@pytest.fixture
+def grow_trees() -> Callable[..., TreeArrays]:
+    """Return trees that split at random, with people from a normal distribution counted at their nodes."""
+    return _grow_trees
+
+
+@pytest.fixture
+def tree_bundle(bundle: ModelBundle) -> ModelBundle:
+    """The bundle's models with a few trees each, of all inputs and the arm."""
+    rng = np.random.default_rng(5)
+    n_inputs, folds, resamples = len(bundle.model.input_names), bundle.fold_models, bundle.bootstrap_models
+    assert isinstance(bundle.model, LinearResponseModel)
+    assert isinstance(folds, LinearEnsemble)
+    assert isinstance(resamples, LinearEnsemble)
+
+    def ensemble(linear: LinearEnsemble) -> TreeEnsemble:
+        trees = _grow_trees(rng, n_inputs=n_inputs, n_models=linear.n_models)
+        return TreeEnsemble(linear=linear, trees=trees, impute_values=rng.standard_normal((linear.n_models, n_inputs)))
+
+    return replace(
+        bundle,
+        model=TreeResponseModel(linear=bundle.model, trees=_grow_trees(rng, n_inputs=n_inputs)),
+        fold_models=ensemble(folds),
+        bootstrap_models=ensemble(resamples),
+    )
+
+
+def _grow_trees(
+    rng: np.random.Generator,
+    *,
+    n_inputs: int = 5,
+    n_arms: int = 2,
+    n_models: int = 1,
+    n_trees: int = 4,
+    n_leaves: int = 6,
+    n_people: int = 300,
+) -> TreeArrays:
+    arm_values = np.eye(n_arms)[:, :1] - 0.5 if n_arms == 2 else np.zeros((n_arms, 0))
+    people = rng.standard_normal((n_people, n_inputs))
+    grown = [_grow_tree(rng, people, arm_values, n_leaves) for _ in range(n_models * n_trees)]
+    start = np.cumsum([0, *(len(tree["column"]) for tree in grown)], dtype=np.int64)
+    for tree, shift in zip(grown, start[:-1], strict=True):
+        for side in ("left", "right"):
+            tree[side] = np.where(tree["column"] >= 0, tree[side] + shift, 0)
+    return TreeArrays(
+        n_inputs=n_inputs,
+        arm_values=arm_values,
+        model_start=np.arange(n_models + 1) * n_trees,
+        tree_start=start,
+        **{name: np.concatenate([tree[name] for tree in grown], axis=-1) for name in grown[0]},
+    )
+
+
+def _grow_tree(rng: np.random.Generator, people: Array, arm_values: Array, n_leaves: int) -> dict[str, NDArray[Any]]:
+    """Split a leaf at the value of one of its people until there are enough leaves; one in six asks for the arm."""
+    n_arms, n_inputs, everyone = len(arm_values), people.shape[1], np.ones(len(people), dtype=bool)
+    nodes: list[dict[str, Any]] = [{"column": -1, "in": [everyone.copy() for _ in range(n_arms)]}]
+    for _ in range(1000):
+        if (len(nodes) + 1) // 2 >= n_leaves:
+            break
+        leaf = int(rng.choice([number for number, node in enumerate(nodes) if node["column"] < 0]))
+        asks_arm = arm_values.shape[1] > 0 and rng.random() < 1 / 6 and all(own.any() for own in nodes[leaf]["in"])
+        inside = nodes[leaf]["in"]
+        column = n_inputs if asks_arm else int(rng.integers(n_inputs))
+        found = people[np.logical_or.reduce(inside), column] if not asks_arm else np.zeros(2)
+        threshold = float(np.median(found)) if len(found) else 0.0
+        if asks_arm:
+            sides = [[own & (value <= 0) for own, value in zip(inside, arm_values[:, 0], strict=True)]]
+        else:
+            sides = [[own & (people[:, column] <= threshold) for own in inside]]
+        sides.append([own & ~left for own, left in zip(inside, sides[0], strict=True)])
+        # In every arm that gets here at all, someone must pass on each side; at the arm, one arm on each side.
+        if not asks_arm and any(
+            own.any() and not side.any() for half in sides for own, side in zip(inside, half, strict=True)
+        ):
+            continue
+        nodes[leaf] |= {"column": column, "threshold": threshold, "left": len(nodes), "right": len(nodes) + 1}
+        nodes += [{"column": -1, "in": half} for half in sides]
+    return {
+        "column": np.array([node["column"] for node in nodes]),
+        "threshold": np.array([node.get("threshold", 0.0) for node in nodes]),
+        "left": np.array([node.get("left", 0) for node in nodes]),
+        "right": np.array([node.get("right", 0) for node in nodes]),
+        "value": np.array([rng.standard_normal() if node["column"] < 0 else 0.0 for node in nodes]),
+        "n_passing": np.array([[int(own.sum()) for own in node["in"]] for node in nodes]).T,
+    }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -110,3 +111,19 @@ def test_a_bundle_with_a_reference_lists_how_far_the_person_deviates(deviation_b
     assert json.loads(answer_bytes(answer)) == answer
     refused = score_features(features, known, deviation_bundle, **{**arguments, "recipe_hash": "sha256:" + "0" * 64})
     assert set(refused) == REFUSED
+
+
+@pytest.mark.parametrize("spoil", ["contribution", "value", "expected", "quality"])
+def test_an_answer_never_says_null_for_what_is_no_number(
+    bundle: ModelBundle, person: dict[str, Any], spoil: str
+) -> None:
+    answer = score_features(**person, bundle=bundle)
+    assert answer_bytes(answer)
+    if spoil == "expected":
+        answer["arms"]["ketamine"]["expected"] = math.nan
+    elif spoil == "quality":
+        answer["quality"] = {"rest": {"n_runs": None, "minutes_kept": math.inf}}
+    else:
+        answer["explanation"]["contributions"][0][spoil] = math.nan
+    with pytest.raises(ValueError, match="not finite"):
+        answer_bytes(answer)

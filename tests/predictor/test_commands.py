@@ -224,7 +224,7 @@ def test_a_row_that_is_wrong_is_named(krp: Run, folder: Path, table: Path, capsy
     header, first, second = table.read_text().splitlines()
     table.write_text("\n".join([header + "\tnonsense", first + "\tn/a", second + "\t1"]) + "\n")
     assert krp(table, "--bundle", folder, *GIVEN) == 3
-    assert "row 1, nonsense" in capsys.readouterr().err
+    assert "line 2, nonsense" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

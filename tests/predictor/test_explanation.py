@@ -200,3 +200,17 @@ def test_a_connection_that_acts_through_its_deviation_only_says_how_far_it_devia
     assert found[fourth].value == 1.9
     assert 0 < found[fourth].fold_sign_agreement <= 1
     assert found[deviation_bundle.feature_names[4]].deviation is None
+
+
+def test_equal_contributions_stand_by_name_and_fold_models_that_are_not_asked_agree_with_nobody(
+    make_bundle: Any, make_cohort: Any, least_squares: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = make_bundle(make_cohort(n_features=12, covariates=(), missing_share=0.0), make_regressor=least_squares)
+    even = replace(wide.model, coefficients=np.ones((1, 12)), scale=np.ones(12))
+    level = replace(wide.training_range, background_mean=np.zeros(12))
+    same = replace(wide, model=even, training_range=level)
+    monkeypatch.setattr(type(same.fold_models), "contributions", lambda *_, **__: None)
+    explanation = explain(same, person_inputs(dict.fromkeys(same.feature_names, 0.5), {}, same), arm="all")
+    names = [contribution.feature for contribution in explanation.contributions]
+    assert names == sorted(same.feature_names)
+    assert {contribution.fold_sign_agreement for contribution in explanation.contributions} == {None}

@@ -80,3 +80,67 @@ def test_an_ensemble_of_other_inputs_is_an_error(rng: np.random.Generator) -> No
     ensemble = LinearEnsemble.of([random_model(rng)])
     with pytest.raises(ModelBundleError, match="do not exist"):
         replace(ensemble, n_inputs=1)
+
+
+def test_gaps_take_what_each_model_imputes(rng: np.random.Generator) -> None:
+    models = []
+    for number in range(5):
+        model = random_model(rng)
+        coefficients = model.coefficients.copy()
+        coefficients[:, number] = 0.0  # every model selects other inputs
+        models.append(replace(model, coefficients=coefficients))
+    ensemble = LinearEnsemble.of(models)
+    for n_gaps in range(7):
+        person = rng.standard_normal(6)
+        person[rng.permutation(6)[:n_gaps]] = np.nan
+        expected = np.array([model.predict(person[np.newaxis])[0] for model in models])
+        assert ensemble.predict(person) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_numbers_far_from_zero_keep_their_digits(rng: np.random.Generator) -> None:
+    models = [replace(random_model(rng), centre=np.full(6, 1e6), impute_values=np.full(6, 1e6)) for _ in range(4)]
+    person = 1e6 + rng.standard_normal(6)
+    expected = np.array([model.predict(person[np.newaxis])[0] for model in models])
+    assert LinearEnsemble.of(models).predict(person) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+
+
+def test_contributions_and_base_value_are_the_prediction(rng: np.random.Generator) -> None:
+    model = random_model(rng)
+    background_mean = rng.standard_normal(6)
+    person = rng.standard_normal(6)
+    person[4] = np.nan
+    for arm in range(2):
+        base_value, contributions = model.contributions(person, arm, background_mean=background_mean)
+        assert base_value == pytest.approx(model.predict(background_mean[np.newaxis])[0, arm], abs=1e-12)
+        assert base_value + contributions.sum() == pytest.approx(model.predict(person[np.newaxis])[0, arm], abs=1e-12)
+        assert contributions[0] == pytest.approx(model.weights[arm, 0] * (person[0] - background_mean[0]), abs=1e-14)
+
+
+def test_contributions_of_an_ensemble_are_those_of_its_models(rng: np.random.Generator) -> None:
+    models = [random_model(rng) for _ in range(3)]
+    background_mean, person = rng.standard_normal(6), rng.standard_normal(6)
+    found = LinearEnsemble.of(models).contributions(person, 1, background_mean=background_mean)
+    expected = [model.contributions(person, 1, background_mean=background_mean)[1] for model in models]
+    assert found == pytest.approx(np.array(expected), abs=1e-12)
+
+
+def test_noise_is_the_sum_of_squared_weight_times_error(rng: np.random.Generator) -> None:
+    model, errors = random_model(rng), rng.uniform(0, 1, 6)
+    expected = sum((model.coefficients[1, j] / model.scale[j] * errors[j]) ** 2 for j in range(6))
+    assert model.noise_variance(np.zeros(6), errors, 1) == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_follows_from_the_coefficients_changes_with_them(rng: np.random.Generator) -> None:
+    model = random_model(rng)
+    without = replace(model, coefficients=np.zeros((2, 6)))
+    assert model.is_used.any()
+    assert not without.is_used.any()
+    assert (without.weights == 0).all()
+
+
+def test_what_is_prepared_for_all_answers_cannot_be_changed_by_one(rng: np.random.Generator) -> None:
+    model = random_model(rng)
+    with pytest.raises(ValueError, match="read-only"):
+        model.weights[0, 0] = 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        LinearEnsemble.of([model]).used_weights[0, 0] = 1.0

@@ -96,3 +96,33 @@ def test_what_the_reference_cannot_place_is_pooled_over_and_named(deviation_bund
 def test_a_learned_feature_cannot_be_brought(deviation_bundle: ModelBundle) -> None:
     with pytest.raises(UnknownFeatureError, match="hypoconnected_edges"):
         person_inputs({"hypoconnected_edges": 3.0}, {}, deviation_bundle)
+
+
+def test_the_order_and_the_type_of_numbers_make_no_difference(bundle: ModelBundle) -> None:
+    plain = dict(zip(bundle.feature_names, (1.0, 2.0, None, 3.0, -4.0), strict=True))
+    expected = person_inputs(plain, {}, bundle)
+    others: list[dict[str, Any]] = [
+        dict(reversed(plain.items())),
+        {name: value for name, value in plain.items() if value is not None},
+        {name: None if value is None else int(value) for name, value in plain.items()},
+        {name: None if value is None else np.float32(value) for name, value in plain.items()},
+    ]
+    for features in others:
+        found = person_inputs(features, {}, bundle)
+        assert np.array_equal(found.values, expected.values, equal_nan=True)
+        assert {name: found.features.get(name) for name in plain} == plain
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, True, np.float64("nan"), 10**400, -1e31])
+def test_one_wrong_number_among_missing_ones_is_named(bundle: ModelBundle, value: Any) -> None:
+    features = {**dict.fromkeys(bundle.feature_names), bundle.feature_names[0]: 1.0, bundle.feature_names[3]: value}
+    with pytest.raises(ValueOutOfRangeError) as caught:
+        person_inputs(features, {}, bundle)
+    assert caught.value.where == f"feature {bundle.feature_names[3]}"
+
+
+def test_a_wrong_number_under_a_name_that_the_model_does_not_take_is_an_error_too(bundle: ModelBundle) -> None:
+    recipe = default_recipe()
+    unused = feature_definitions(recipe)[-1].name
+    with pytest.raises(ValueOutOfRangeError):
+        person_inputs({unused: math.nan}, {}, replace(bundle, recipe=recipe))

@@ -156,3 +156,23 @@ def test_wrong_names_are_errors_not_answers(bundle: ModelBundle, person: dict[st
 def test_promotion_is_said_as_it_was_asked(bundle: ModelBundle, person: dict[str, Any]) -> None:
     assert score_features(**person, bundle=bundle)["model"]["promoted"] is False
     assert score_features(**person, bundle=bundle, promoted=True)["model"]["promoted"] is True
+
+
+def test_trees_answer_on_the_same_path_with_reasons_that_add_up(tree_bundle: ModelBundle) -> None:
+    features = dict.fromkeys(tree_bundle.feature_names, 0.8)
+    arguments: dict[str, Any] = {"recipe_hash": tree_bundle.recipe_hashes[0], "input_digest": None}
+    answer = score_features(features, {}, tree_bundle, **arguments)
+    explanation = answer["explanation"]
+    total = explanation["base_value"] + sum(one["contribution"] for one in explanation["contributions"])
+    assert total == pytest.approx(answer["arms"][tree_bundle.arms[0]]["expected"], abs=1e-6)
+    agreement = [one["fold_sign_agreement"] for one in explanation["contributions"]]
+    assert agreement
+    assert all(share is None or 0 <= share <= 1 for share in agreement)
+    assert answer_bytes(score_features(features, {}, tree_bundle, **arguments)) == answer_bytes(answer)
+
+
+def test_the_output_that_is_explained_is_the_expectation_that_is_shown(
+    bundle: ModelBundle, person: dict[str, Any]
+) -> None:
+    answer = score_features(**person, bundle=bundle)
+    assert answer["explanation"]["output"] == answer["arms"][answer["explanation"]["arm"]]["expected"]

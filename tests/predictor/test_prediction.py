@@ -10,7 +10,7 @@ import pytest
 from predictor.model.bundle import ModelBundle
 from predictor.model.outcome_definition import OutcomeDefinition
 from predictor.model.person_inputs import person_inputs
-from predictor.model.prediction import predict_response
+from predictor.model.prediction import INTERVAL_LEVEL, _quantile, predict_response
 
 
 def inputs_of(bundle: ModelBundle, first: float = 0.0) -> np.ndarray:
@@ -75,3 +75,10 @@ def test_uncertainty_shares_sum_to_one_and_the_models_grows_far_from_the_trainin
     assert sum(near.values()) == pytest.approx(1.0)
     assert sum(far.values()) == pytest.approx(1.0)
     assert 0 < near["model"] < far["model"] < 1
+
+
+def test_percentiles_of_the_bootstrap_are_numpys(rng: np.random.Generator) -> None:
+    for n_models in (1, 2, 19, 20, 100):
+        ascending = np.sort(rng.standard_normal(n_models))
+        for share in (0.0, (1 - INTERVAL_LEVEL) / 2, 0.5, 1 - (1 - INTERVAL_LEVEL) / 2, 1.0):
+            assert _quantile(ascending, share) == pytest.approx(np.quantile(ascending, share), rel=1e-12, abs=1e-14)

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import nibabel
 import numpy as np
 import pandas as pd
+import psycopg
 import pytest
 import uvicorn
 from sklearn.linear_model import Ridge
@@ -31,7 +34,9 @@ from predictor.model.response_design import ResponseDesign, linear_model_of
 from predictor.model.training_range import describe_training
 from serving.app import create_app
 from serving.model_store import BundleFolder, ModelStore
+from serving.operation.guarded_protocol import GuardedProtocol
 from serving.settings import Settings
+from serving.store.database import Database
 
 ARM = Covariate("arm", "category", ("ketamine", "midazolam"), role="arm")
 SEVERITY = Covariate("caps5_total_baseline", "number", role="clinical", unit="points")
@@ -161,8 +166,18 @@ class RunningService:
 
 @contextmanager
 def run_service(settings: Settings, store: ModelStore) -> Iterator[RunningService]:
-    """Serve on a free port of loopback, in a thread, until the block ends."""
-    config = uvicorn.Config(create_app(settings, models_store=store), log_config=None, port=0, access_log=False)
+    """Serve on a free port of loopback, in a thread, until the block ends; with a database of its own by default."""
+    with TemporaryDirectory(prefix="krp-service-") as place:
+        if "database_url" not in settings.model_fields_set:
+            settings = settings.model_copy(update={"database_url": f"sqlite:///{place}/service.db"})
+        with _run_service(settings, store) as running:
+            yield running
+
+
+@contextmanager
+def _run_service(settings: Settings, store: ModelStore) -> Iterator[RunningService]:
+    app = create_app(settings, models_store=store)
+    config = uvicorn.Config(app, http=GuardedProtocol, log_config=None, port=0, access_log=False)
     server = uvicorn.Server(config)
     listener = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
@@ -255,3 +270,25 @@ def client(service: RunningService) -> Iterator[httpx.Client]:
 def make_features(bundle: ModelBundle) -> Callable[[float], dict[str, float | None]]:
     """Return a function that gives every feature the same value."""
     return lambda value: dict.fromkeys(bundle.feature_names, value)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Return the address of an empty database of each kind that the service can use."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/kept/service.db"
+        return
+    server = request.getfixturevalue("postgresql")
+    name = f"service_{uuid4().hex}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield server.rpartition("/")[0] + f"/{name}"
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Return an open database of each kind."""
+    opened = Database.open(database_url)
+    yield opened
+    opened.close()

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from predictor.errors import MissingColumnError, PredictorError, TableError, UnknownFeatureError
+from predictor.errors import ManyFaultsError, MissingColumnError, PredictorError, TableError, UnknownFeatureError
+from predictor.features.feature_catalogue import feature_definitions
 from predictor.model.bundle import ModelBundle
-from serving.error_handlers import ManyFaultsError
 from serving.feature_rows import read_feature_rows, score_rows, template_of
 from serving.model_store import ModelStore
 
@@ -82,3 +82,11 @@ def test_wrong_rows_leave_gaps_in_the_answers(bundle: ModelBundle, store: ModelS
     assert json.loads(answers[0])["arms"]
     assert answers[1] is None
     assert [fault.where for fault in faults] == ["line 3, column sex"]
+
+
+def test_features_of_the_recipe_that_the_model_does_not_take_may_stand_there(bundle: ModelBundle) -> None:
+    assert bundle.recipe is not None
+    others = {item.name for item in feature_definitions(bundle.recipe)} - set(bundle.feature_names)
+    other = sorted(others)[0]
+    rows, faults = read_feature_rows(table(f"{FIRST}\t{other}", "0.1\t0.2"), bundle, max_rows=10)
+    assert (rows[0].features, faults) == ({FIRST: 0.1, other: 0.2}, [])

@@ -2,13 +2,23 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from predictor.errors import BundleDamagedError, ModelUnavailableError, UsageError
-from predictor.model.bundle import ModelBundle, load_bundle, save_bundle
-from serving.model_store import BundleFolder, ModelStore, ModelVersion, RegistryAddress, fetch_bundle, source_of
+from predictor.errors import (
+    BundleDamagedError,
+    BundleSignatureError,
+    BundleUnsignedError,
+    ModelUnavailableError,
+    RegistryUnreachableError,
+    UsageError,
+)
+from predictor.model.bundle import ModelBundle, save_bundle
+from predictor.model.signature import BundleKey, sign_folder, sign_manifest
+from serving.model_cache import ModelCache
+from serving.model_source import BundleFolder, ListedModel, ModelVersion
+from serving.model_store import ModelStore, open_store, source_of
 from serving.settings import Settings
 
 
@@ -18,9 +28,19 @@ class Shelf:
     def __init__(self, **folders: Path) -> None:
         self.folders = folders
         self.version = ModelVersion(next(iter(folders)), is_promoted=True)
+        self.is_there = True
+        self.n_listings = 0
 
     def find(self) -> ModelVersion:
+        if not self.is_there:
+            raise RegistryUnreachableError("nobody answers.")
         return self.version
+
+    def listed(self) -> list[ListedModel]:
+        self.n_listings += 1
+        if not self.is_there:
+            raise RegistryUnreachableError("nobody answers.")
+        return [ListedModel("ketamine-response", version, None) for version in self.folders]
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         return Path(shutil.copytree(self.folders[version.version], folder / "copy"))
@@ -70,58 +90,167 @@ def test_another_bundle_than_the_registered_one_is_refused(bundle_dir: Path) -> 
         ModelStore(shelf).refresh()
 
 
-@pytest.mark.parametrize("uri", ["ketamine", "runs:/1/model", "models:/", "models:/a/b", "models:/a@", "models:/a@b/c"])
-def test_another_address_is_wrong_use(uri: str) -> None:
-    with pytest.raises(UsageError):
-        RegistryAddress.of_uri(uri, tracking_uri="sqlite:///x.db")
+@pytest.fixture
+def keys() -> tuple[Ed25519PrivateKey, BundleKey]:
+    """Return a private key and the public one that belongs to it."""
+    private = Ed25519PrivateKey.generate()
+    return private, BundleKey(private.public_key())
 
 
-def test_a_missing_registry_is_not_created(tmp_path: Path) -> None:
-    database = tmp_path / "mlflow.db"
-    source = source_of(Settings(tracking_uri=f"sqlite:///{database}"))
-    with pytest.raises(ModelUnavailableError):
-        source.find()
-    assert not database.exists()
+@pytest.fixture
+def signed_dir(bundle_dir: Path, tmp_path: Path, keys: tuple[Ed25519PrivateKey, BundleKey]) -> Path:
+    folder = Path(shutil.copytree(bundle_dir, tmp_path / "signed"))
+    sign_folder(folder, keys[0])
+    return folder
 
 
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory, bundle_dir: Path) -> tuple[Any, str]:
-    """Return a client and the address of a registry with two versions of a bundle, without aliases."""
-    from mlflow.tracking import MlflowClient
-
-    root = tmp_path_factory.mktemp("registry")
-    uri = f"sqlite:///{root / 'mlflow.db'}"
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    client.create_registered_model("ketamine-response")
-    shutil.copytree(bundle_dir, root / "model/data/bundle")
-    (root / "model/MLmodel").write_text("flavors: {}\n")
-    digest = str(load_bundle(bundle_dir).digest)
-    for _ in range(2):
-        client.create_model_version(
-            "ketamine-response", source=(root / "model").as_uri(), tags={"bundle_digest": digest}
-        )
-    return client, uri
-
-
-def test_follows_the_champion_and_serves_the_candidate_as_not_promoted_before(
-    registry: tuple[Any, str], bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+def test_with_a_key_a_signed_bundle_is_served_and_an_unsigned_or_foreign_one_is_not(
+    bundle_dir: Path, signed_dir: Path, tmp_path: Path, keys: tuple[Ed25519PrivateKey, BundleKey]
 ) -> None:
-    client, uri = registry
-    store = ModelStore(source_of(Settings(tracking_uri=uri)))
-    with pytest.raises(ModelUnavailableError):
-        store.refresh()
-    client.set_registered_model_alias("ketamine-response", "candidate", "2")
+    foreign_dir = Path(shutil.copytree(bundle_dir, tmp_path / "foreign"))
+    sign_folder(foreign_dir, Ed25519PrivateKey.generate())
+    shelf = Shelf(signed=signed_dir, unsigned=bundle_dir, foreign=foreign_dir)
+    store = ModelStore(shelf, key=keys[1])
     store.refresh()
-    assert (store.current().version.version, store.current().version.is_promoted) == ("2", False)
-    client.set_registered_model_alias("ketamine-response", "champion", "1")
-    store.refresh()
-    assert (store.current().version.version, store.current().version.is_promoted) == ("1", True)
-    assert store.current().bundle.digest == bundle.digest
-    monkeypatch.setenv("KRP_TRACKING_URI", uri)
-    folder, is_promoted = fetch_bundle("models:/ketamine-response@champion")
-    assert (load_bundle(folder).digest, is_promoted) == (bundle.digest, True)
+    for name, error in (("unsigned", BundleUnsignedError), ("foreign", BundleSignatureError)):
+        shelf.version = ModelVersion(name, is_promoted=True)
+        with pytest.raises(error):
+            store.refresh()
+        assert store.current().version.version == "signed"
+
+
+def test_the_signature_is_checked_before_anything_is_parsed(
+    damaged_dir: Path, keys: tuple[Ed25519PrivateKey, BundleKey]
+) -> None:
+    with pytest.raises(BundleUnsignedError):
+        ModelStore(BundleFolder(damaged_dir), key=keys[1]).refresh()
+
+
+def test_a_signature_may_come_with_the_version(bundle_dir: Path, keys: tuple[Ed25519PrivateKey, BundleKey]) -> None:
+    shelf = Shelf(v1=bundle_dir)
+    shelf.version = ModelVersion("v1", is_promoted=True, signature=sign_manifest(bundle_dir, keys[0]))
+    store = ModelStore(shelf, key=keys[1])
+    assert store.refresh()
+
+
+def test_a_signature_does_not_vouch_for_changed_files(
+    signed_dir: Path, keys: tuple[Ed25519PrivateKey, BundleKey]
+) -> None:
+    changed = signed_dir / "bundle.json"
+    changed.write_bytes(changed.read_bytes().replace(b"caps5", b"caps4"))
+    with pytest.raises(BundleDamagedError):
+        ModelStore(BundleFolder(signed_dir), key=keys[1]).refresh()
+
+
+def test_the_last_bundle_is_served_while_the_registry_is_not_there_and_says_so(
+    bundle_dir: Path, bundle: ModelBundle, tmp_path: Path
+) -> None:
+    cache = ModelCache(tmp_path / "served")
+    shelf = Shelf(v1=bundle_dir)
+    ModelStore(shelf, cache=cache).refresh()
+    shelf.is_there = False
+    restarted = ModelStore(shelf, cache=cache)
+    assert restarted.refresh()
+    loaded = restarted.current()
+    assert (loaded.bundle.digest, loaded.version.version) == (bundle.digest, "v1")
+    assert (loaded.from_cache, loaded.state) == (True, "cached")
+    with pytest.raises(RegistryUnreachableError):
+        restarted.refresh()
+    assert restarted.listed()[0].from_cache
+    shelf.is_there = True
+    shelf.version = ModelVersion("v1", is_promoted=True, digest=bundle.digest)
+    restarted.refresh()
+    assert (restarted.current().from_cache, restarted.current().state) == (False, "promoted")
+
+
+def test_a_kept_bundle_that_was_changed_is_not_served(bundle_dir: Path, tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path / "served")
+    shelf = Shelf(v1=bundle_dir)
+    ModelStore(shelf, cache=cache).refresh()
+    (changed,) = (tmp_path / "served").glob("*/bundle/bundle.json")
+    changed.write_bytes(changed.read_bytes().replace(b"caps5", b"caps4"))
+    shelf.is_there = False
+    restarted = ModelStore(shelf, cache=cache)
+    with pytest.raises(RegistryUnreachableError):
+        restarted.refresh()
+    assert not restarted.is_loaded
+
+
+def test_a_kept_bundle_needs_its_signature_too(
+    bundle_dir: Path, tmp_path: Path, keys: tuple[Ed25519PrivateKey, BundleKey]
+) -> None:
+    cache = ModelCache(tmp_path / "served")
+    shelf = Shelf(v1=bundle_dir)
+    ModelStore(shelf, cache=cache).refresh()
+    shelf.is_there = False
+    with pytest.raises(RegistryUnreachableError):
+        ModelStore(shelf, cache=cache, key=keys[1]).refresh()
+
+
+def test_a_model_that_the_registry_took_away_is_not_served_from_the_copy(bundle_dir: Path, tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path / "served")
+    shelf = Shelf(v1=bundle_dir)
+    ModelStore(shelf, cache=cache).refresh()
+
+    def find() -> ModelVersion:
+        raise ModelUnavailableError("the registry has no such alias.")
+
+    shelf.find = find  # type: ignore[method-assign]
+    restarted = ModelStore(shelf, cache=cache)
     with pytest.raises(ModelUnavailableError):
-        fetch_bundle("models:/ketamine-response/7")
+        restarted.refresh()
+    assert not restarted.is_loaded
+
+
+def test_a_start_from_the_copy_ends_when_the_registry_took_the_model_away(bundle_dir: Path, tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path / "served")
+    shelf = Shelf(v1=bundle_dir)
+    ModelStore(shelf, cache=cache).refresh()
+
+    def find() -> ModelVersion:
+        raise ModelUnavailableError("the registry has no such alias.")
+
+    shelf.find = find  # type: ignore[method-assign]
+    restarted = ModelStore(shelf, cache=cache)
+    assert restarted.load_kept()
+    assert restarted.current().from_cache
+    with pytest.raises(ModelUnavailableError):
+        restarted.refresh()
+    assert not restarted.is_loaded
+
+
+def test_without_a_copy_there_is_nothing_to_start_from(bundle_dir: Path, tmp_path: Path) -> None:
+    assert not ModelStore(Shelf(v1=bundle_dir), cache=ModelCache(tmp_path / "served")).load_kept()
+    assert not ModelStore(BundleFolder(bundle_dir)).load_kept()
+
+
+def test_a_cache_that_cannot_be_written_keeps_nobody_from_being_served(bundle_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "served").write_text("a file where the folder should be")
+    store = ModelStore(Shelf(v1=bundle_dir), cache=ModelCache(tmp_path / "served"))
+    assert store.refresh()
+
+
+def test_the_list_marks_the_model_that_answers_and_asks_the_source_once_in_a_while(bundle_dir: Path) -> None:
+    shelf = Shelf(v1=bundle_dir, v2=bundle_dir)
+    store = ModelStore(shelf)
+    assert [one.is_current for one in store.listed()] == [False, False]
+    store.refresh()
+    assert [(one.version, one.is_current) for one in store.listed()] == [("v1", True), ("v2", False)]
+    n_listings = shelf.n_listings
+    store.listed()
+    assert shelf.n_listings == n_listings
+
+
+def test_the_list_of_a_bundle_folder_is_the_bundle_itself(store: ModelStore, bundle: ModelBundle) -> None:
+    (only,) = store.listed()
+    assert (only.name, only.digest, only.is_current) == (bundle.name, bundle.digest, True)
+    assert only.card == bundle.card
+
+
+def test_a_public_key_of_another_kind_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("no key at all")
+    with pytest.raises(UsageError, match="public key"):
+        open_store(Settings(bundle=tmp_path, bundle_public_key=tmp_path / "key.pem"))
 
 
 def test_mlflow_is_not_imported_for_a_bundle_folder(project: Path, bundle_dir: Path) -> None:

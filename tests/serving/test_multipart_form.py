@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,7 +14,7 @@ from predictor.errors import (
     ScanCorruptError,
     UploadTruncatedError,
 )
-from serving.multipart_form import BATCH_BYTES, MultipartForm, PartHead, SmallPart, feed_in_thread
+from serving.multipart_form import BATCH_BYTES, MAX_BATCH_BYTES, MultipartForm, PartHead, SmallPart, feed_in_thread
 
 CONTENT_TYPE = "multipart/form-data; boundary=line"
 TABLE = b"\r\n--lin\r\n\r--line almost a boundary\r\n"
@@ -108,16 +109,31 @@ def test_a_failure_surfaces_while_the_upload_still_runs() -> None:
     assert sent < 10 * BATCH_BYTES
 
 
-def test_no_more_than_a_batch_and_a_chunk_are_waiting() -> None:
-    largest = 0
+def test_a_failure_surfaces_while_the_client_is_silent() -> None:
+    def feed(chunk: bytes) -> None:
+        raise ScanCorruptError("damaged.")
+
+    async def silent() -> AsyncIterator[bytes]:
+        yield b"x" * BATCH_BYTES
+        await asyncio.sleep(3_600)
+
+    with pytest.raises(ScanCorruptError):
+        asyncio.run(asyncio.wait_for(feed_in_thread(feed, silent()), timeout=30))
+
+
+@pytest.mark.parametrize(("pause_s", "limit"), [(0.0, MAX_BATCH_BYTES), (0.01, BATCH_BYTES)])
+def test_a_batch_is_small_while_the_parser_is_idle_and_bounded_while_it_is_busy(pause_s: float, limit: int) -> None:
+    fed: list[int] = []
 
     def feed(chunk: bytes) -> None:
-        nonlocal largest
-        largest = max(largest, len(chunk))
+        fed.append(len(chunk))
+        time.sleep(0.02 if not pause_s else 0)
 
     async def stream() -> AsyncIterator[bytes]:
-        for _ in range(400):
-            yield b"x" * 10_000
+        for _ in range(40):
+            yield b"x" * 100_000
+            await asyncio.sleep(pause_s)
 
     asyncio.run(feed_in_thread(feed, stream()))
-    assert BATCH_BYTES <= largest < BATCH_BYTES + 10_000
+    assert sum(fed) == 4_000_000
+    assert BATCH_BYTES <= max(fed) < limit + 100_000

@@ -38,7 +38,7 @@ def test_home_says_what_it_is_and_which_model_answers(client: httpx.Client) -> N
     assert "Score the sample visit" in page
 
 
-@pytest.mark.parametrize("path", ["/", "/visit", "/table", "/docs", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/visit", "/table", "/history", "/models", "/docs", "/nothing"])
 def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline(client: httpx.Client, path: str) -> None:
     page = client.get(path, headers=PAGE).text
     assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", page)
@@ -111,7 +111,8 @@ def test_a_problem_is_a_page_for_people_and_a_document_for_scripts(client: httpx
 def test_downloads_hold_the_answer_the_drawing_and_the_page(client: httpx.Client) -> None:
     address = client.post("/sample").headers["location"]
     assert client.get(f"{address}/answer.json").json()["answer"]["research_use_only"] is True
-    drawing = client.get(f"{address}/waterfall.svg")
+    page = client.get(address, headers=PAGE).text
+    drawing = client.get(next(link for link in re.findall(r'href="([^"]+)"', page) if link.endswith("waterfall.svg")))
     assert drawing.headers["content-type"] == "image/svg+xml"
     ElementTree.fromstring(drawing.content)
     report = client.get(f"{address}/report.html").text
@@ -119,12 +120,43 @@ def test_downloads_hold_the_answer_the_drawing_and_the_page(client: httpx.Client
     assert not re.search(r'(?:src|href)="/', report)
 
 
+def test_the_report_in_one_file_has_every_tab_and_no_script(client: httpx.Client) -> None:
+    address = client.post("/sample").headers["location"]
+    report = client.get(f"{address}/report.html").text
+    assert "<script" not in report
+    for heading in ("Quality of the scans", "Methods and citations", "Technical", "Where in the brain"):
+        assert heading in report
+    assert report.count("Research use only") >= 3
+
+
+def test_the_brain_is_there_without_a_script_and_its_numbers_for_one(client: httpx.Client) -> None:
+    address = client.post("/sample").headers["location"]
+    page = client.get(address, headers=PAGE).text
+    assert "Where in the brain the number comes from" in page, "the flat drawing has this title"
+    assert "plotly" not in page, "the library is fetched on demand only"
+    circuit = client.get(f"{address}/circuit.json").json()
+    assert circuit["research_use_only"] is True
+    names = {region["name"] for region in circuit["regions"]}
+    assert len(names) == 12
+    assert {edge[end] for edge in circuit["edges"] for end in ("source", "target")} <= names
+
+
+def test_the_3d_library_and_the_surface_come_from_here_and_may_be_cached(client: httpx.Client) -> None:
+    library = client.get("/static/plotly.min.js")
+    assert library.status_code == 200
+    assert library.headers["content-type"].startswith("text/javascript")
+    surface = client.get("/static/brain-surface.bin")
+    assert 50_000 < len(surface.content) < 150_000
+    for reply in (library, surface):
+        assert reply.headers.get("cache-control") != "no-store"
+
+
 def test_a_deleted_result_is_gone(client: httpx.Client) -> None:
     address = client.post("/sample").headers["location"]
-    assert client.post(f"{address}/delete").headers["location"] == "/"
+    assert client.post(f"{address}/delete").headers["location"] == "/history"
     gone = client.get(address, headers=PAGE)
     assert gone.status_code == 404
-    assert "this result is gone" in gone.text
+    assert "result-unknown" in gone.text
 
 
 def test_a_table_gives_a_result_for_each_row(client: httpx.Client, bundle: ModelBundle, table: Any) -> None:
@@ -146,6 +178,7 @@ def test_nothing_is_scored_until_wrong_rows_are_left_out_on_purpose(client: http
     assert page.status_code == 422
     assert "Nothing was scored" in page.text
     assert "line 3, column rest_fisher_z__amygdala_L__vmPFC" in page.text
+    assert page.text.count("expected a number") == 1, "one fault in many cells is said once, with all its places"
     left_out = client.post("/table", files=rows, data={"leave_out": "yes"}, headers=PAGE)
     assert left_out.status_code == 200
     assert "1 visit scored" in left_out.text

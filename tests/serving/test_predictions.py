@@ -151,7 +151,7 @@ def test_every_wrong_row_is_listed_and_nothing_is_scored(post: Post, row: dict[s
         (b"\xff\xfe", "application/json", 400, "json-invalid"),
         (b'{"rows": []}', "application/json", 400, "request-invalid"),
         (b"[]", "application/json", 400, "request-invalid"),
-        (b"", "application/json", 400, "request-invalid"),
+        (b"", "application/json", 400, "json-invalid"),
         (b"a,b\n1,2\n", "text/csv", 415, "content-type-unsupported"),
         (b'{"rows": [' + b'{"features": {}},' * 50 + b'{"features": {}}]}', "application/json", 422, "table-invalid"),
     ],

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -153,42 +150,6 @@ def small_trial(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """Lend the address of a PostgreSQL server on loopback, with an empty database; skips where none is installed."""
-    programs = postgresql_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed (no initdb below /usr/lib/postgresql or on the path)")
-    place = Path(tempfile.mkdtemp(prefix="krp-postgresql-"))
-    # Its server refuses to run as root, and the other user must reach the folder.
-    user = ["runuser", "-u", "nobody", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(place, "nobody")
-    port = free_port()
-    options = f"-c listen_addresses=127.0.0.1 -p {port} -c unix_socket_directories={place} -c fsync=off"
-    control = [*user, programs / "pg_ctl", "-D", place / "data", "-s", "-w"]
-    initialise = [
-        *user,
-        programs / "initdb",
-        "-D",
-        place / "data",
-        "-A",
-        "trust",
-        "-U",
-        "krp",
-        "-E",
-        "UTF8",
-        "--no-sync",
-    ]
-    subprocess.run(initialise, check=True, capture_output=True, cwd=place)
-    try:
-        subprocess.run([*control, "-l", place / "log", "-o", options, "start"], check=True, cwd=place)
-        yield f"postgresql://krp@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, cwd=place)
-        shutil.rmtree(place)
-
-
-@pytest.fixture(scope="session")
 def tracking_server(tmp_path_factory: pytest.TempPathFactory, answering: Answering) -> Iterator[str]:
     """Lend the address of an MLflow tracking server on loopback that keeps database and files to itself."""
     place = tmp_path_factory.mktemp("tracking-server")
@@ -199,7 +160,7 @@ def tracking_server(tmp_path_factory: pytest.TempPathFactory, answering: Answeri
 
 
 @pytest.fixture(scope="session")
-def answering(tmp_path_factory: pytest.TempPathFactory) -> Answering:
+def answering(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Answering:
     """Return what runs a serving command of MLflow on loopback, and gives its address once a path answers."""
 
     @contextmanager
@@ -223,21 +184,6 @@ def answering(tmp_path_factory: pytest.TempPathFactory) -> Answering:
                     os.killpg(server.pid, signal.SIGTERM)  # its workers, too
 
     return run
-
-
-def postgresql_programs() -> Path | None:
-    """Folder of PostgreSQL's programs, the newest ones; None where it is not installed."""
-    installed = [*Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    found = shutil.which("initdb")
-    newest = max(installed, key=lambda path: int(path.parts[-3]), default=None)
-    return newest.parent if newest else Path(found).resolve().parent if found else None
-
-
-def free_port() -> int:
-    """Return a port on loopback that nobody listens on."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes], *, seconds: float = 120) -> None:

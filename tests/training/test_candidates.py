@@ -19,7 +19,13 @@ from training.final_model import build_bundle
 from training.models.candidate_models import AddedToCovariates, ConnectomePredictiveModel, candidate_model
 from training.models.candidates import TunedRegressor
 from training.models.estimators import make_estimator
-from training.models.model_names import CLASSIFIERS, LINEAR_MODELS, NONLINEAR_MODELS, REGRESSORS
+from training.models.model_names import (
+    CLASSIFIERS,
+    LINEAR_MODELS,
+    MODELS,
+    PRIMARY_MODELS,
+    REGRESSORS,
+)
 from training.training_table import TrainingTable
 
 CANDIDATES = tuple(name for name in REGRESSORS if name not in ("elastic_net", "ridge", "lasso"))
@@ -120,7 +126,7 @@ def test_linear_candidates_can_be_the_model_of_a_bundle(
 
 
 def test_models_that_a_bundle_cannot_hold_are_no_primary() -> None:
-    for name in (*NONLINEAR_MODELS, *CLASSIFIERS):
+    for name in (*set(MODELS) - set(PRIMARY_MODELS), *CLASSIFIERS):
         with pytest.raises(ConfigError, match=f"{name} cannot be the primary model") as caught:
             ModelConfig(primary=name)
         assert caught.value.where == "[model] primary"

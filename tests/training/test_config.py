@@ -13,6 +13,7 @@ from training.config import (
     ReportConfig,
     read_experiment,
 )
+from training.models.model_names import TREE_MODELS
 
 MINIMAL = """
 name = "trial"
@@ -189,3 +190,11 @@ def test_the_report_section_is_read_and_bounded(tmp_path: Path) -> None:
     assert caught.value.where == "[report] notes"
     with pytest.raises(ConfigError, match="unknown entries: grants"):
         read(tmp_path, MINIMAL + '[report]\ngrants = "none"\n')
+
+
+def test_trees_can_be_primary_but_not_beside_a_reference_of_controls(tmp_path: Path) -> None:
+    for name in TREE_MODELS:
+        assert read(tmp_path, MINIMAL, f"model.primary={name}").model.primary == name
+        with pytest.raises(ConfigError, match=f"{name} cannot be the primary model beside") as caught:
+            read(tmp_path, MINIMAL, f"model.primary={name}", "reference.threshold=2.0")
+        assert caught.value.where == "[model] primary"

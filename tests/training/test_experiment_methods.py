@@ -49,6 +49,13 @@ def test_another_model_has_another_source(document: dict[str, Any]) -> None:
     assert "Zou" not in said
 
 
+def test_contributions_of_trees_have_their_own_source(document: dict[str, Any]) -> None:
+    assert "of a linear model in closed form" in _text(document)
+    document["shap"]["method"] = "trees"
+    assert "SHAP values of trees (Lundberg et al., 2020), path-dependent" in _text(document)
+    assert "linear model in closed form" not in _text(document)
+
+
 def test_recipe_reference_and_harmonisation_are_described(document: dict[str, Any]) -> None:
     document["features"]["recipe"] = default_recipe().document()
     document["features"]["harmonization"] = {"n_features": 6, "preserved": ["age"]}

@@ -10,7 +10,10 @@ from sklearn.base import clone
 
 from predictor.errors import BundleIncompatibleError, ModelBundleError
 from predictor.model.bundle import ModelBundle, load_bundle, save_bundle
+from training.config import ExperimentConfig
 from training.evaluation.baselines import make_baselines
+from training.experiment import make_estimators
+from training.final_model import build_bundle
 from training.locked.locked_reference import reference_of
 from training.training_table import TrainingTable
 
@@ -42,6 +45,17 @@ def test_training_people_are_described_and_recognised(
     assert reference.fingerprints.n_shared(values) == (len(values), 0)
     name = complete_bundle.feature_names[0]
     assert reference.quantiles[name][10] == pytest.approx(np.median(values[:, 0]), rel=1e-5)
+
+
+def test_quantiles_are_kept_of_the_inputs_that_trees_ask_for(
+    training_table: TrainingTable, config: ExperimentConfig
+) -> None:
+    config = replace(config, model=replace(config.model, primary="hist_gradient_boosting"))
+    estimator = make_estimators(training_table, config)["hist_gradient_boosting"]
+    bundle = build_bundle(estimator, training_table, config, card={})
+    used = {name for name, flag in zip(bundle.model.input_names, bundle.model.influence > 0, strict=True) if flag}
+    assert set(reference_of(bundle).quantiles) == used
+    assert bundle.definitions[0].name in used
 
 
 def test_it_travels_with_the_bundle_and_changes_its_digest(complete_bundle: ModelBundle, tmp_path: Path) -> None:

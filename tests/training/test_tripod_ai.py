@@ -118,6 +118,14 @@ def test_a_competition_does_not_claim_to_have_been_named(record_document: dict[s
     assert "weighted sum" not in row(record_document, "12c").answer
 
 
+def test_trees_are_described_as_trees_in_every_answer(record_document: dict[str, Any]) -> None:
+    record_document["models"][0]["name"] = "random_forest"
+    assert "regression trees of all inputs" in row(record_document, "12c").answer
+    assert "strengths of penalty" not in row(record_document, "12c").answer
+    assert "leaves of every tree" in row(record_document, "22").answer
+    assert "enter as they are" in " ".join(item.answer for item in tripod_table(record_document))
+
+
 def test_the_table_is_json_and_reads_as_markdown(record_document: dict[str, Any]) -> None:
     record_document["config"]["report"]["ethics"] = "Board | of <b>Ulm</b>\n\nsecond line"
     table = tripod_table(record_document)

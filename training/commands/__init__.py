@@ -16,6 +16,7 @@ from training.commands.evaluate_commands import add_evaluate
 from training.commands.multiverse_commands import add_multiverse
 from training.commands.promote_commands import add_promote
 from training.commands.report_commands import add_report
+from training.commands.sign_commands import add_sign
 from training.commands.timecourse_commands import add_timecourse
 from training.commands.train_commands import add_train
 
@@ -34,6 +35,7 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     add_report(subparsers)
     add_evaluate(subparsers)
     add_promote(subparsers)
+    add_sign(subparsers)
     add_card(subparsers)
     add_doctor(subparsers)
     add_ci_check(subparsers)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from predictor.console import emit, say
 from predictor.errors import BundleIncompatibleError, UsageError
+from predictor.store_address import add_store
 from training.commands.cohort_commands import DONE
-from training.log_book.store_address import add_store
 
 if TYPE_CHECKING:
     from predictor.model.bundle import ModelBundle

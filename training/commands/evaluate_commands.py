@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
-from training.log_book.store_address import DEFAULT_STORE, add_store
+from predictor.store_address import DEFAULT_STORE, add_store
 
 if TYPE_CHECKING:
     from predictor.model.bundle import ModelBundle

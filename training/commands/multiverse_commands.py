@@ -7,8 +7,8 @@ from pathlib import Path
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.store_address import add_store
 from training.commands.cohort_commands import add_jobs
-from training.log_book.store_address import add_store
 
 
 def add_multiverse(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.store_address import add_store
 from training.commands.quick_commands import without_collection
-from training.log_book.store_address import add_store
 
 DONE = 0
 SUFFIX = ".html"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.store_address import add_store
 from training.commands.cohort_commands import add_jobs
 from training.commands.quick_commands import without_collection
-from training.log_book.store_address import add_store
 
 
 def add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

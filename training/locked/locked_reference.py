@@ -19,6 +19,7 @@ from predictor.model.bundle import ModelBundle
 from predictor.model.linear_model import LinearResponseModel
 from predictor.model.outcome_definition import Covariate
 from predictor.model.response_design import encoded_column, linear_model_of
+from predictor.model.response_model import ResponseModel
 from training.evaluation.baselines import Baseline, make_baselines
 from training.evaluation.row_fingerprints import RowFingerprints, fingerprints_of, make_fingerprints
 from training.training_table import TrainingTable
@@ -75,7 +76,7 @@ class LockedReference:
     fingerprints: RowFingerprints
 
 
-def locked_document(table: TrainingTable, raw_inputs: Floats, model: LinearResponseModel) -> dict[str, Any]:
+def locked_document(table: TrainingTable, raw_inputs: Floats, model: ResponseModel) -> dict[str, Any]:
     """Write down what a locked test needs, ready for the bundle.
 
     Parameters
@@ -157,9 +158,9 @@ def _baseline_of(document: Mapping[str, Any]) -> LockedBaseline:
     )
 
 
-def _quantiles(raw_inputs: Floats, model: LinearResponseModel) -> dict[str, list[float]]:
+def _quantiles(raw_inputs: Floats, model: ResponseModel) -> dict[str, list[float]]:
     """Quantiles of the inputs that weigh most; of all that are used, while they are few."""
-    weight = np.abs(model.coefficients).max(axis=0)
+    weight = model.influence
     order = np.argsort(-weight, kind="stable")[:MOST_QUANTILES]
     chosen = [number for number in sorted(order.tolist()) if weight[number] > 0]
     found = np.nanquantile(raw_inputs[:, chosen], QUANTILES, axis=0)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from predictor.errors import RunDeletedError, StoreReadOnlyError, StoreUnreachableError, TrackingError
-from training.log_book.store_address import without_credentials
+from predictor.store_address import without_credentials
 
 logger = logging.getLogger(__name__)
 

@@ -30,8 +30,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from predictor.errors import ModelUnavailableError, RunDeletedError, TrackingError, UsageError
+from predictor.store_address import DATABASE, StoreAddress, store_address
 from training.log_book.run_process import PROCESS_TAG, this_process
-from training.log_book.store_address import DATABASE, StoreAddress, store_address
 from training.log_book.store_errors import in_our_words
 from training.output_files import make_folder
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from predictor.report.markdown_page import markdown_as_html
 from training.report.card_markdown import card_markdown
 from training.report.figure_frame import DrawnFigure
-from training.report.markdown_page import markdown_as_html
 from training.report.model_card import card_document
 from training.report.multiverse_section import multiverse_section
 from training.report.report_section import ReportSection, ReportTable

@@ -46,10 +46,12 @@ def coefficients(bundle: ModelBundle) -> tuple[Coefficient, ...]:
     """Return every measured feature's coefficient: over the arms; with two, also their difference and the first.
 
     Percentiles are over the bundle's bootstrap models, which keep the penalties of the full fit; an elastic net
-    shrinks, so that intervals are of the shrunken coefficients.
+    shrinks, so that intervals are of the shrunken coefficients. Models with trees have none.
     """
-    model = bundle.model
-    drawn = _bootstrap_coefficients(bundle.bootstrap_models, model)  # (n_models, n_arms, n_inputs)
+    model, resampled = bundle.model, bundle.bootstrap_models
+    if not isinstance(model, LinearResponseModel) or not isinstance(resampled, LinearEnsemble):
+        return ()
+    drawn = _bootstrap_coefficients(resampled, model)  # (n_models, n_arms, n_inputs)
     contrasts = {"all": np.full(len(model.arms), 1 / len(model.arms))}
     if len(model.arms) == 2:  # the treatment of interest stands first
         first, second = model.arms
@@ -66,9 +68,8 @@ def coefficients(bundle: ModelBundle) -> tuple[Coefficient, ...]:
 
 def coefficient_lines(bundle: ModelBundle) -> Iterator[str]:
     """Lines on every coefficient, and on how little or much this number of people can tell; none for long lists."""
-    if len(bundle.definitions) > MOST_FEATURES:
+    if len(bundle.definitions) > MOST_FEATURES or not (found := coefficients(bundle)):
         return
-    found = coefficients(bundle)
     yield f"coefficients ({bundle.outcome.unit} per standard deviation, 95 % of {_n_models(bundle)} resamples)"
     for one in found:
         yield f"  {one.line()}"
@@ -128,4 +129,4 @@ def _bootstrap_coefficients(ensemble: LinearEnsemble, model: LinearResponseModel
 
 
 def _n_models(bundle: ModelBundle) -> int:
-    return len(bundle.bootstrap_models.model_start) - 1
+    return bundle.bootstrap_models.n_models

@@ -219,7 +219,12 @@ def _uncertainty(run: _Run) -> Iterator[str]:
             f"{100 * coverage['promised']:.0f} % prediction intervals are CV+ {run.cite('barber2021')}; their coverage "
             "was counted on people left out of everything."
         )
-    if is_reported(run.document["shap"]):
+    if is_reported(run.document["shap"]) and run.document["shap"].get("method") == "trees":
+        yield (
+            f"Contributions are SHAP values of trees {run.cite('lundberg2020')}, path-dependent: an input that is not "
+            "told is averaged over by how the training people pass the nodes."
+        )
+    elif is_reported(run.document["shap"]):
         yield f"Contributions are SHAP values of a linear model in closed form {run.cite('lundberg2017')}."
     yield f"Power is that of a prediction fixed beforehand {run.cite('cohen1988')}."
 

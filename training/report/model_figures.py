@@ -103,9 +103,12 @@ def contributions_figure(document: Document) -> DrawnFigure | None:
     features = {row["feature"]: row["mean_abs_contribution"] for row in found["features"][:MOST_CONTRIBUTIONS]}
     panels: list[tuple[str, dict[str, float]]] = [("", {in_words(name): size for name, size in features.items()})]
     panels += [(f"by {name}", _largest(found[f"by_{name}"])) for name in ("circuit", "kind")]
+    method = (
+        "of trees, path-dependent and exact" if found.get("method") == "trees" else "of a linear model in closed form"
+    )
     caption = (
         f"Mean size of what each input moves the prediction by, in {unit}, over the {found['n_people']} training "
-        "people (SHAP values of a linear model in closed form; they explain the model, not what causes improvement)."
+        f"people (SHAP values {method}; they explain the model, not what causes improvement)."
     )
 
     def paint(figure: Figure) -> None:

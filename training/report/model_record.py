@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from predictor.errors import ExplanationError
 from predictor.model.bundle import ModelBundle
 from predictor.model.explanation import Explanation, explain
+from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.outcome_definition import is_missing
 from predictor.model.person_inputs import person_inputs
 from training.evaluation.calibration import means_by_prediction
@@ -70,7 +71,7 @@ def counted_from_training_mean(prediction: Floats, training_mean: Floats, outcom
     return np.asarray((prediction - training_mean).mean(axis=0) + outcome.mean())
 
 
-def coefficient_rows(bundle: ModelBundle) -> tuple[list[Row], int]:
+def coefficient_rows(bundle: ModelBundle) -> tuple[list[Row] | None, int]:
     """Weights of the final model with bootstrap percentiles, largest first, and how many inputs are not shown.
 
     Per standard deviation of the input, in the outcome's unit; "all" is the mean over the arms, "a > b" their
@@ -80,13 +81,19 @@ def coefficient_rows(bundle: ModelBundle) -> tuple[list[Row], int]:
     Returns
     -------
     rows
-        feature, arm, value, lower, upper, sign_share, selection_frequency; at most 200.
+        feature, arm, value, lower, upper, sign_share, selection_frequency; at most 200. None for a model with trees,
+        which has no weights.
     n_rest
         Inputs with a weight that are left out for want of room.
     """
-    model, contrasts = bundle.model, _contrasts(bundle.arms)
-    drawn = np.stack([bundle.bootstrap_models.weights_of(arm) for arm in range(len(model.arms))]) * model.scale
-    in_folds = np.stack([bundle.fold_models.weights_of(arm) for arm in range(len(model.arms))])
+    model, folds, resampled = bundle.model, bundle.fold_models, bundle.bootstrap_models
+    if not isinstance(model, LinearResponseModel):
+        return None, 0
+    assert isinstance(folds, LinearEnsemble), "a bundle holds models of one kind"
+    assert isinstance(resampled, LinearEnsemble), "a bundle holds models of one kind"
+    contrasts = _contrasts(bundle.arms)
+    drawn = np.stack([resampled.weights_of(arm) for arm in range(len(model.arms))]) * model.scale
+    in_folds = np.stack([folds.weights_of(arm) for arm in range(len(model.arms))])
     size = np.abs(model.coefficients).max(axis=0)
     used = [int(column) for column in np.argsort(-size, kind="stable") if size[column] > 0]
     shown = used[: MAX_ROWS // len(contrasts)]
@@ -101,7 +108,7 @@ def coefficient_rows(bundle: ModelBundle) -> tuple[list[Row], int]:
 def contribution_document(bundle: ModelBundle, table: TrainingTable) -> Row:
     """Mean size of what each named input moves the output by, over the training people in their own arms.
 
-    Closed form for linear models, see `explain`; contributions are in the outcome's unit.
+    Contributions are in the outcome's unit; "method" says of which kind of model they are.
     """
     try:
         explained = list(_explanations(bundle, table))
@@ -114,6 +121,7 @@ def contribution_document(bundle: ModelBundle, table: TrainingTable) -> Row:
     ]
     return {
         "n_people": n_people,
+        "method": "linear" if isinstance(bundle.model, LinearResponseModel) else "trees",
         "features": rows[:MAX_ROWS],
         "n_rest": max(0, len(rows) - MAX_ROWS),
         "by_circuit": _mean_sizes([one.by_circuit for one in explained]),

@@ -11,6 +11,7 @@ from training.evaluation.metrics import Metrics, PairedComparison
 from training.evaluation.permutation import PermutationTest
 from training.evaluation.small_cells import FEWEST_SHOWN
 from training.evaluation.treatment_effect import BenefitAnalysis
+from training.models.model_names import TREE_MODELS
 from training.training_table import TrainingTable
 
 # Below about this many people, error bars of cross-validation exceed 10 points of accuracy (Varoquaux 2018).
@@ -122,16 +123,17 @@ def limits_of_benefit(benefit: BenefitAnalysis | None) -> list[str]:
 
 
 def validation_sentence(config: ExperimentConfig) -> str:
-    """Say on which folds the models were judged and how their penalties were tuned."""
+    """Say on which folds the models were judged and how their penalties or settings were tuned."""
     validation = config.validation
     inner = validation.inner_folds
     tuned = "leave-one-out" if inner == "leave_one_out" else f"{inner}-fold"
+    what = "settings" if config.model.primary in TREE_MODELS else "penalties"
     if validation.scheme == "leave_one_out":
         of = "one-group" if config.cohort.groups else "one"
-        return f"nested leave-{of}-out, penalties tuned by inner {tuned}"
+        return f"nested leave-{of}-out, {what} tuned by inner {tuned}"
     if validation.scheme == "leave_one_site_out":
-        return f"nested leave-one-site-out, penalties tuned by inner {tuned}"
-    return f"nested {validation.n_repeats}x{validation.n_folds}-fold, penalties tuned by inner {tuned}"
+        return f"nested leave-one-site-out, {what} tuned by inner {tuned}"
+    return f"nested {validation.n_repeats}x{validation.n_folds}-fold, {what} tuned by inner {tuned}"
 
 
 def people_per_arm(table: TrainingTable) -> dict[str, int]:

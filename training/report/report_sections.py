@@ -128,9 +128,12 @@ def _coefficients(document: Document, figures: Figures) -> ReportSection:
             f"; {rest} small ones are not in the record." if rest else "."
         )
         return ReportSection("coefficients", "Coefficients", paragraphs=(said,), figures=found)
-    reason = (
-        "the final model weighs nothing." if document["coefficients"] == [] else "models competed, so there is none."
-    )
+    if document["coefficients"] == []:
+        reason = "the final model weighs nothing."
+    elif document["shap"] is not None:
+        reason = "the final model is made of trees, which have no coefficients; see what moves the predictions."
+    else:
+        reason = "models competed, so there is none."
     return ReportSection("coefficients", "Coefficients", gaps=(reason,))
 
 

@@ -8,11 +8,6 @@ from typing import Final
 from predictor.report.references import REFERENCES, Reference
 
 TRAINING_REFERENCES: Final[Mapping[str, Reference]] = {
-    "barber2021": Reference(
-        "Barber et al., 2021",
-        "Barber RF, et al. (2021). Predictive inference with the jackknife+. Ann Stat 49:486-507.",
-        "10.1214/20-AOS1965",
-    ),
     "besag1991": Reference(
         "Besag & Clifford, 1991",
         "Besag J, Clifford P (1991). Sequential Monte Carlo p-values. Biometrika 78:301-304.",
@@ -47,29 +42,23 @@ TRAINING_REFERENCES: Final[Mapping[str, Reference]] = {
         "1:292-298.",
         "",
     ),
-    "hoerl1970": Reference(
-        "Hoerl & Kennard, 1970",
-        "Hoerl AE, Kennard RW (1970). Ridge regression: biased estimation for nonorthogonal problems. Technometrics "
-        "12:55-67.",
-        "10.1080/00401706.1970.10488634",
-    ),
     "johnson2007": Reference(
         "Johnson et al., 2007",
         "Johnson WE, Li C, Rabinovic A (2007). Adjusting batch effects in microarray expression data using empirical "
         "Bayes methods. Biostatistics 8:118-127.",
         "10.1093/biostatistics/kxj037",
     ),
+    "lundberg2020": Reference(
+        "Lundberg et al., 2020",
+        "Lundberg SM, et al. (2020). From local explanations to global understanding with explainable AI for trees. "
+        "Nature Machine Intelligence 2:56-67.",
+        "10.1038/s42256-019-0138-9",
+    ),
     "kunzel2019": Reference(
         "Künzel et al., 2019",
         "Künzel SR, et al. (2019). Metalearners for estimating heterogeneous treatment effects using machine learning. "
         "PNAS 116:4156-4165.",
         "10.1073/pnas.1804597116",
-    ),
-    "lundberg2017": Reference(
-        "Lundberg & Lee, 2017",
-        "Lundberg SM, Lee SI (2017). A unified approach to interpreting model predictions. Advances in Neural "
-        "Information Processing Systems 30.",
-        "",
     ),
     "nadeau2003": Reference(
         "Nadeau & Bengio, 2003",
@@ -142,11 +131,6 @@ TRAINING_REFERENCES: Final[Mapping[str, Reference]] = {
         "Winkler et al., 2015",
         "Winkler AM, et al. (2015). Multi-level block permutation. NeuroImage 123:253-268.",
         "10.1016/j.neuroimage.2015.05.092",
-    ),
-    "zou2005": Reference(
-        "Zou & Hastie, 2005",
-        "Zou H, Hastie T (2005). Regularization and variable selection via the elastic net. J R Stat Soc B 67:301-320.",
-        "10.1111/j.1467-9868.2005.00503.x",
     ),
 }
 ALL_REFERENCES: Final[Mapping[str, Reference]] = {**REFERENCES, **TRAINING_REFERENCES}

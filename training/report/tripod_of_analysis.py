@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from predictor.model.prediction import INTERVAL_LEVEL
-from training.models.model_names import CLASSIFIERS, LINEAR_MODELS
+from training.models.model_names import CLASSIFIERS, LINEAR_MODELS, TREE_MODELS
 from training.report.record_parts import Document, counts, first_model, number, part, percent, rows
 from training.report.tripod_answers import (
     NO_UPDATING,
@@ -23,6 +23,8 @@ from training.report.tripod_answers import (
 )
 
 # Their covariates are not penalised; see training/models/penalised_regression.py.
+# They hardly depend on their settings, so there is one.
+UNTUNED = ("random_forest", "gaussian_process")
 PENALISED = ("elastic_net", "ridge", "lasso")
 
 
@@ -79,8 +81,9 @@ def _handling_of_predictors(document: Document) -> Answer:
         if reference
         else ""
     )
+    form = "as they are" if first_model(document).get("name") in TREE_MODELS else "linearly"
     return Answer(
-        "Numbers enter linearly, standardised by the training people of the fold, categories as indicators; missing "
+        f"Numbers enter {form}, standardised by the training people of the fold, categories as indicators; missing "
         f"values are filled likewise.{deviations}"
     )
 
@@ -92,9 +95,13 @@ def _model(document: Document) -> Answer:
     others = ", ".join(str(one.get("name")) for one in rows(document, "models") if one.get("role") == "candidate")
     tuning = part(document, "config", "validation").get("inner_folds")
     inner = "by leaving one out" if tuning == "leave_one_out" else f"in {tuning} inner folds"
+    settings = f" ({config.get('n_alphas')} strengths of penalty)" if model.get("name") not in TREE_MODELS else ""
+    tuned = (
+        "Not tuned: one setting" if model.get("name") in UNTUNED else f"Tuned {inner} of the training people{settings}"
+    )
     return Answer(
         f"{model.get('name')}{_kind_of(str(model.get('name')))}. "
-        f"Tuned {inner} of the training people ({config.get('n_alphas')} strengths of penalty). Internal validation: "
+        f"{tuned}. Internal validation: "
         f"{document.get('validation')}. Candidates reported beside it: {others or 'none'}."
     )
 
@@ -102,6 +109,8 @@ def _model(document: Document) -> Answer:
 def _kind_of(name: str) -> str:
     if name in PENALISED:
         return ", a weighted sum of inputs; features are penalised, what is known besides the scan is not"
+    if name in TREE_MODELS:
+        return ", regression trees of all inputs, added to least squares on what is known besides the scan"
     return ", a weighted sum of inputs" if name in LINEAR_MODELS else ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from training.models.model_names import TREE_MODELS
 from training.report.record_parts import (
     Document,
     counts,
@@ -78,8 +79,10 @@ def _numbers(document: Document) -> Answer:
 def _specification(document: Document) -> Answer:
     if not first_model(document):
         return Answer(missing="the model")
+    has_trees = first_model(document).get("name") in TREE_MODELS
+    what = "questions and leaves of every tree" if has_trees else "coefficients per arm"
     text = (
-        "The bundle holds coefficients per arm, intercepts, centre, scale, fill-in values, recipe and versions "
+        f"The bundle holds {what}, intercepts, centre, scale, fill-in values, recipe and versions "
         "as plain numbers and text under a digest; krp score, krp serve and mlflow.pyfunc load it."
     )
     return completed(text, document, "code_availability", "access to the model, and restrictions")

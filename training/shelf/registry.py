@@ -149,15 +149,21 @@ def fetch_verified(name: str, version: str, *, store: Store) -> VerifiedVersion:
     BundleDamagedError
         If the stored bundle is not what was registered.
     """
-    found = _version(store, name, version)
-    if found.tags.get(STATUS) != VERIFIED:
-        raise VersionUnverifiedError(
-            f"expected a version that was verified, found one marked {found.tags.get(STATUS, 'not at all')!r}.",
-            where=f"{name}/{version}",
-        )
+    found = _checked_version(store, name, version)
     with downloaded(store, name, version) as stored:
         bundle = _load_expected(stored, found.tags.get("bundle_digest", ""), where=f"{name}/{version}")
     return VerifiedVersion(name, version, bundle, found.tags, found.run_id or "")
+
+
+def verified_digest(name: str, version: str, *, store: Store) -> str:
+    """Return the digest under which a version was registered.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If there is no such version, or registering it was cut off.
+    """
+    return str(_checked_version(store, name, version).tags.get("bundle_digest", ""))
 
 
 def champion_of(name: str, *, store: Store) -> str | None:
@@ -335,6 +341,16 @@ def _ensure_model(store: Store, bundle: ModelBundle) -> None:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
         check_shelf(bundle.name, bundle.outcome.name, store=store)
+
+
+def _checked_version(store: Store, name: str, version: str) -> ModelVersion:
+    found = _version(store, name, version)
+    if found.tags.get(STATUS) != VERIFIED:
+        raise VersionUnverifiedError(
+            f"expected a version that was verified, found one marked {found.tags.get(STATUS, 'not at all')!r}.",
+            where=f"{name}/{version}",
+        )
+    return found
 
 
 def _version(store: Store, name: str, version: str) -> ModelVersion:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from predictor.report.markdown_page import markdown_as_html
 from training.report.markdown import bullets, plain, table
-from training.report.markdown_page import markdown_as_html
 
 
 def test_what_was_escaped_for_markdown_comes_back_as_it_was() -> None:

@@ -1,19 +1,32 @@
-"""The command `krp serve`."""
+"""`krp serve`: answer over HTTP, with a page for people."""
 
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import socket
+import sys
+from collections.abc import Callable
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
+
+from predictor.errors import PredictorError, UsageError
 
 if TYPE_CHECKING:
     from serving.model_store import ModelStore
     from serving.settings import Settings
 
+# How a model is shown, by how far it is to be trusted.
+LABELS = {
+    "promoted": "champion",
+    "not-promoted": "not promoted: its numbers are for trying things out",
+    "cached": "a copy of what was served last: the registry does not answer",
+}
 
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+
+def add_serve(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `serve` to the command line."""
     parser = subparsers.add_parser(
         "serve",
@@ -30,61 +43,59 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "--model", metavar="URI", help="models:/NAME@ALIAS or models:/NAME/VERSION (default: the champion)"
     )
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow registry (default: sqlite:///mlruns/mlflow.db)")
-    parser.add_argument("--host", help="loopback address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
+        "--host", help="address to listen on (default: 127.0.0.1); others than this machine's need access keys"
+    )
     parser.add_argument("--port", type=int, help="port to listen on (default: 8000; 0 takes a free one)")
     parser.add_argument(
         "--sample-visit", type=Path, metavar="DIR", help="a participant's folder in an fMRIPrep output, as the sample"
+    )
+    parser.add_argument(
+        "--database-url",
+        metavar="URL",
+        help="kept results, keys and audit log: sqlite:///FILE or postgresql://... (default: sqlite:///mlruns/service.db)",
     )
     parser.set_defaults(run=serve)
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """Load the model, say what to open, and answer until interrupted."""
-    import uvicorn
-
+    """Load the model, say what to open, and answer until told to stop."""
+    from serving.access.api_keys import ApiKeys
+    from serving.access.listening import check_may_listen
     from serving.app import create_app
-    from serving.model_store import ModelStore, source_of
+    from serving.model_store import open_store
+    from serving.operation.json_logs import log_as_json
+    from serving.operation.server import run_server
     from serving.settings import read_settings
+    from serving.store.database import Database
 
     settings = read_settings(**_given(arguments))
-    check_is_loopback(settings.host)
-    store = ModelStore(source_of(settings))
-    store.refresh()  # what cannot be trusted stops the command, before anything listens
-    config = uvicorn.Config(
-        create_app(settings, models_store=store),
-        host=settings.host,
-        port=settings.port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
-    listener = _listen(settings)
-    _announce(settings, store, port=listener.getsockname()[1])
-    server.run(sockets=[listener])
+    with log_as_json(_log_level(settings)), closing(Database.open(settings.database_url)) as database:
+        check_may_listen(settings, has_keys=ApiKeys(database).any_was_ever_made())
+        with closing(_listen(settings)) as listener:
+            store = open_store(settings)
+            announce = partial(_announce, settings, store, port=listener.getsockname()[1])
+            if store.load_kept():
+                Thread(target=_confirm, args=(store, announce), daemon=True).start()
+            else:
+                store.refresh()  # what cannot be trusted stops the command, before anything is answered
+                announce()
+            run_server(create_app(settings, models_store=store, database=database), listener)
     return 0
 
 
-def check_is_loopback(host: str) -> None:
-    """Refuse to listen where others could reach the service.
+def _confirm(store: ModelStore, announce: Callable[[], None]) -> None:
+    """Ask the registry what to serve while the copy of the last model answers, then say what is served."""
+    with suppress(PredictorError):  # the service asks again from time to time, and logs what is wrong
+        store.refresh()
+    if store.is_loaded:
+        announce()
 
-    Raises
-    ------
-    UsageError
-        If the address is not a loopback address.
-    """
-    from predictor.errors import UsageError
 
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise UsageError(
-            f"expected a loopback address such as 127.0.0.1, got {host}.",
-            where="--host",
-            remedy="Without access keys, which come later, it listens on this machine only; an SSH tunnel reaches it.",
-        )
+def _log_level(settings: Settings) -> str:
+    """Return the level of the log; a person at a terminal sees a line per request only if they asked for it."""
+    is_watched = sys.stderr.isatty() and "log_level" not in settings.model_fields_set
+    return "warning" if is_watched else settings.log_level
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -99,8 +110,6 @@ def _listen(settings: Settings) -> socket.socket:
         listener.bind((settings.host, settings.port))
         listener.listen()
     except OSError as error:
-        from predictor.errors import UsageError
-
         listener.close()
         raise UsageError(
             f"cannot listen on port {settings.port}: {error.strerror}.",
@@ -119,6 +128,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
         "host": arguments.host,
         "port": arguments.port,
         "sample_visit_dir": arguments.sample_visit,
+        "database_url": arguments.database_url,
     }
     return {name: value for name, value in named.items() if value is not None}
 
@@ -131,8 +141,7 @@ def _announce(settings: Settings, store: ModelStore, *, port: int) -> None:
     folder = settings.sample_visit_dir if model.takes_scans else None
     sample = find_sample_visit(folder, model.bundle) if folder else None
     address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
-    label = "champion" if model.version.is_promoted else "not promoted: its numbers are for trying things out"
-    say(f"Model    {model.bundle.name} {model.version.version} ({label})")
+    say(f"Model    {model.bundle.name} {model.version.version} ({LABELS[model.state]})")
     say(f"Open     {address}")
     if sample is not None:
         say("Sample   press “Score the sample visit” on the page, or run")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from predictor.errors import UsageError
-from training.log_book.store_address import store_address, without_credentials
+from predictor.store_address import store_address, without_credentials
 
 
 def test_a_folder_holds_database_and_artifacts(tmp_path: Path) -> None:

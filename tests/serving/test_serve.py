@@ -11,27 +11,20 @@ import httpx
 import pytest
 
 from predictor.__main__ import main
-from predictor.errors import UsageError
-from serving.commands import _listen, check_is_loopback
+from serving.commands.serve import _listen
 from serving.settings import Settings
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_addresses_are_taken(host: str) -> None:
-    check_is_loopback(host)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.5", "example.org", ""])
-def test_other_addresses_are_refused_because_there_are_no_keys(host: str) -> None:
-    with pytest.raises(UsageError, match="loopback") as caught:
-        check_is_loopback(host)
-    assert "access keys" in caught.value.remedy
+@pytest.fixture(autouse=True)
+def _own_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KRP_DATABASE_URL", f"sqlite:///{tmp_path}/service.db")
 
 
 def test_what_cannot_be_trusted_stops_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--bundle", str(tmp_path), "--port", "0"]) == 3
     assert "bundle-damaged" in capsys.readouterr().err
     assert main(["serve", "--host", "0.0.0.0"]) == 2
+    assert "listener-open" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_or_impossible_is_wrong_use(

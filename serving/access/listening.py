@@ -1,0 +1,59 @@
+"""Where the service may listen: on this machine freely, elsewhere only when it knows who asks."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from predictor.errors import HostsUnnamedError, ListenerOpenError
+from serving.settings import Settings
+
+_HOST = "--host or KRP_HOST"
+
+
+def check_may_listen(settings: Settings, *, has_keys: bool) -> None:
+    """Refuse to listen where others reach the service and nobody is asked for a key, or with half a provider named.
+
+    Parameters
+    ----------
+    settings
+        Where it would listen, and what it asks for.
+    has_keys
+        Whether a key was ever made; its expiry does not open the service again.
+
+    Raises
+    ------
+    ListenerOpenError
+        If the address is not a loopback address, and everybody would be let in.
+    HostsUnnamedError
+        If the address is not a loopback address, and the settings do not say by which names others reach it.
+    UsageError
+        If only one of the provider's issuer and audience is named, or its address is not private.
+    """
+    if settings.oidc_issuer or settings.oidc_audience:
+        from serving.access.access_control import token_verifier_of
+
+        token_verifier_of(settings)
+    if is_loopback(settings.host):
+        return
+    if not (has_keys or settings.require_keys or settings.oidc_issuer):
+        raise ListenerOpenError(
+            f"expected a loopback address such as 127.0.0.1 while there are no keys, got {settings.host}.", where=_HOST
+        )
+    if all(is_loopback(host) for host in settings.allowed_hosts):
+        raise HostsUnnamedError(
+            f"expected the names by which others reach {settings.host}, found none.", where="KRP_ALLOWED_HOSTS"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine.
+
+    Examples
+    --------
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,104 @@
+"""`krp audit-log`: show the audit log, and prove that it is as it was written."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from predictor.console import emit, say
+from predictor.errors import AuditLogBrokenError, UsageError
+
+if TYPE_CHECKING:
+    from serving.store.audit_chain import AuditChain
+    from serving.store.audit_entry import AuditEntry
+
+N_SHOWN = 20
+
+
+def add_audit_log(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `audit-log` to the command line."""
+    parser = subparsers.add_parser(
+        "audit-log",
+        help="show the audit log, and prove that it is as it was written",
+        description=(
+            "The audit log of the service: who asked what and when, as digests, each entry sealed by the hash of the "
+            "one before. It never holds names, values or file names."
+        ),
+    )
+    actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    verify = actions.add_parser(
+        "verify",
+        help="read the whole chain and name the first entry that was changed, dropped or inserted",
+        description=(
+            "Reads the whole chain. Exit code 0: intact; 4: the first entry that is not as it was written is named. "
+            "Who can write to the database could also cut the chain and seal it anew: note the anchor shown at the end "
+            "in a place of its own, such as another machine's log, and hand it in with --expect next time."
+        ),
+    )
+    verify.add_argument(
+        "--expect", metavar="HASH:SEQ", help="anchor of an earlier verification; the chain must still hold that entry"
+    )
+    show = actions.add_parser("show", help="print entries, the newest ones by default")
+    show.add_argument("--after", type=int, metavar="SEQ", help="entries beyond this number instead, the oldest first")
+    show.add_argument("--limit", type=int, default=N_SHOWN, metavar="N", help=f"at most N entries ({N_SHOWN})")
+    for action, run in ((verify, verify_log), (show, show_log)):
+        action.add_argument("--database-url", metavar="URL", help="the service's database (default: KRP_DATABASE_URL)")
+        action.add_argument("--json", action="store_true", help="print JSON; `show` prints one entry per line")
+        action.set_defaults(run=run)
+
+
+def verify_log(arguments: argparse.Namespace) -> int:
+    """Read the whole chain; the exit code says whether it is intact."""
+    from serving.store.chain_report import read_anchor
+
+    expected = read_anchor(arguments.expect) if arguments.expect else None
+    with _opened(arguments) as chain:
+        report = chain.verify(expected=expected)
+    if arguments.json:
+        emit(json.dumps(report.document()))
+    if not report.is_intact:
+        raise AuditLogBrokenError(report.reason, where=f"entry {report.first_broken}")
+    if not arguments.json:
+        emit(f"intact: {report.n_entries} entries")
+        emit(f"anchor: {report.anchor}")
+    return 0
+
+
+def show_log(arguments: argparse.Namespace) -> int:
+    """Print entries in their order."""
+    if arguments.limit < 1 or (arguments.after is not None and arguments.after < 0):
+        raise UsageError("expected --limit of at least 1 and --after of at least 0.", where="--limit, --after")
+    with _opened(arguments) as chain:
+        after = arguments.after
+        if after is None:
+            after = max(0, chain.head().sequence - arguments.limit)
+        found = chain.entries(after=after, limit=arguments.limit)
+    for entry in found:
+        emit(json.dumps(entry._asdict()) if arguments.json else _line(entry))
+    if not found:
+        say("no entries")
+    return 0
+
+
+def _line(entry: AuditEntry) -> str:
+    row = f" row {entry.row}" if entry.row is not None else ""
+    digests = {"model": entry.model_digest, "input": entry.input_digest, "output": entry.output_digest}
+    short = [f"{name} {digest.removeprefix('sha256:')[:12]}" for name, digest in digests.items() if digest]
+    return "  ".join([f"{entry.sequence:>8}", entry.recorded, entry.owner, f"{entry.action}{row}", *short])
+
+
+@contextmanager
+def _opened(arguments: argparse.Namespace) -> Iterator[AuditChain]:
+    from serving.settings import read_settings
+    from serving.store.audit_chain import AuditChain
+    from serving.store.database import Database
+
+    given = {"database_url": arguments.database_url} if arguments.database_url else {}
+    database = Database.open(read_settings(**given).database_url, must_exist=True)
+    try:
+        yield AuditChain(database)
+    finally:
+        database.close()

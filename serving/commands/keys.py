@@ -1,0 +1,163 @@
+"""`krp keys`: make, list and revoke access keys."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, get_args
+
+from predictor.console import emit, say
+from predictor.errors import UsageError
+from serving.access.principal import Scope
+
+if TYPE_CHECKING:
+    from serving.access.api_keys import ApiKey, ApiKeys
+    from serving.store.audit_chain import AuditChain
+    from serving.store.database import Database
+
+DEFAULT_DAYS = 365
+MAX_DAYS = 3_650
+MAX_NAME_CHARACTERS = 100
+
+
+def add_keys(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `keys` to the command line."""
+    parser = subparsers.add_parser(
+        "keys",
+        help="make, list and revoke access keys",
+        description=(
+            "Access keys of the service. As soon as the first one is made, it answers nobody without a key, and that "
+            "stays so when keys expire. A running service notices within 5 seconds, also that a key was revoked."
+        ),
+    )
+    actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    create = actions.add_parser("create", help="make a key; it is shown once and kept as a hash only")
+    create.add_argument("name", help="a note for you, such as the program or the group that gets it")
+    create.add_argument(
+        "--scopes",
+        default="score,read",
+        metavar="LIST",
+        help="of score (send visits), read (see kept results), admin (read the audit log); default: score,read",
+    )
+    create.add_argument("--days", type=int, metavar="N", help=f"how long it is valid (default: {DEFAULT_DAYS})")
+    create.add_argument("--never-expires", action="store_true", help="valid until it is revoked")
+    listing = actions.add_parser("list", help="show every key that was ever made; never the keys themselves")
+    revoke = actions.add_parser("revoke", help="let nobody in with a key any more")
+    revoke.add_argument("id", help="the key's id, from `krp keys list`")
+    for action, run in ((create, create_key), (listing, list_keys), (revoke, revoke_key)):
+        action.add_argument("--database-url", metavar="URL", help="the service's database (default: KRP_DATABASE_URL)")
+        action.add_argument("--json", action="store_true", help="print JSON")
+        action.set_defaults(run=run)
+
+
+def create_key(arguments: argparse.Namespace) -> int:
+    """Make a key and show it, this once."""
+    scopes, valid_for = _scopes_of(arguments.scopes), _duration_of(arguments)
+    name = arguments.name.strip()
+    if not name.isprintable() or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise UsageError(f"expected a note of 1 to {MAX_NAME_CHARACTERS} printable characters.", where="NAME")
+    with _opened(arguments) as (keys, audit):
+        key, secret = keys.create(name, scopes=scopes, valid_for=valid_for)
+        _note(audit, key, "key-created")  # before it is shown: a key without its entry is of use to nobody
+    if arguments.json:
+        emit(json.dumps({**_document(key), "key": secret}))
+        return 0
+    say(f"Made     {key.id} for {', '.join(sorted(scopes))}, {_end_of(key)}.")
+    say("Copy it now: it is shown this once. Send it as the header Authorization: Bearer KEY.")
+    emit(secret)
+    return 0
+
+
+def list_keys(arguments: argparse.Namespace) -> int:
+    """Show what is kept of every key."""
+    with _opened(arguments, must_exist=True) as (keys, _):
+        found = keys.listed()
+    if arguments.json:
+        emit(json.dumps([_document(key) for key in found]))
+        return 0
+    lines: list[tuple[str, ...]] = [("id", "state", "scopes", "made", "ends", "last used", "note")]
+    lines += [_line(key) for key in found]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    for line in lines:
+        emit("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return 0
+
+
+def revoke_key(arguments: argparse.Namespace) -> int:
+    """Let nobody in with a key any more."""
+    with _opened(arguments, must_exist=True) as (keys, audit):
+        key = keys.revoke(arguments.id)
+        _note(audit, key, "key-revoked")
+    if arguments.json:
+        emit(json.dumps(_document(key)))
+    else:
+        say(f"Revoked  {key.id}; a running service turns it away within 5 seconds.")
+    return 0
+
+
+@contextmanager
+def _opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterator[tuple[ApiKeys, AuditChain]]:
+    from serving.access.api_keys import ApiKeys
+    from serving.settings import read_settings
+    from serving.store.audit_chain import AuditChain
+    from serving.store.database import Database
+
+    given = {"database_url": arguments.database_url} if arguments.database_url else {}
+    database: Database = Database.open(read_settings(**given).database_url, must_exist=must_exist)
+    audit = AuditChain(database)
+    try:
+        yield ApiKeys(database), audit
+    finally:
+        audit.stop()
+        database.close()
+
+
+def _note(audit: AuditChain, key: ApiKey, action: str) -> None:
+    from serving.store.audit_chain import AuditEvent
+
+    audit.append([AuditEvent(owner=f"key:{key.id}", action=action)])
+
+
+def _scopes_of(text: str) -> list[Scope]:
+    known: Sequence[Scope] = get_args(Scope)
+    words = {word.strip() for word in text.split(",") if word.strip()}
+    if not words or not words <= set(known):
+        raise UsageError(f"expected some of {', '.join(known)}, with commas between.", where="--scopes")
+    return [scope for scope in known if scope in words]
+
+
+def _duration_of(arguments: argparse.Namespace) -> timedelta | None:
+    if arguments.never_expires:
+        if arguments.days is not None:
+            raise UsageError("expected one of --days and --never-expires, found both.", where="--days")
+        return None
+    days = DEFAULT_DAYS if arguments.days is None else arguments.days
+    if not 1 <= days <= MAX_DAYS:
+        raise UsageError(f"expected 1 to {MAX_DAYS} days.", where="--days")
+    return timedelta(days=days)
+
+
+def _document(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "state": key.state(datetime.now(UTC)),
+        "scopes": sorted(key.scopes),
+        "created": key.created.isoformat(),
+        "expires": key.expires.isoformat() if key.expires else None,
+        "revoked": key.revoked.isoformat() if key.revoked else None,
+        "last_used": key.last_used,
+        "name": key.name,
+    }
+
+
+def _line(key: ApiKey) -> tuple[str, ...]:
+    made, ends = key.created.date().isoformat(), key.expires.date().isoformat() if key.expires else "never"
+    scopes = ",".join(sorted(key.scopes))
+    return key.id, key.state(datetime.now(UTC)), scopes, made, ends, key.last_used or "never", key.name
+
+
+def _end_of(key: ApiKey) -> str:
+    return f"valid until {key.expires:%Y-%m-%d}" if key.expires else "valid until it is revoked"

@@ -1,0 +1,63 @@
+"""The last bundle of a registry that was verified, kept on this machine, so that a restart without registry serves on.
+
+It is a copy of the bundle folder beside a note of what the registry said about it. It is verified again, signature
+included, whenever it is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from serving.model_source import ModelVersion
+
+logger = logging.getLogger(__name__)
+
+BUNDLE = "bundle"
+NOTE = "version.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCache:
+    """A folder with one bundle per source."""
+
+    folder: Path
+
+    def keep(self, bundle: Path, version: ModelVersion, *, source: str) -> None:
+        """Put a verified bundle in place of the one before, whole or not at all; a full disk only costs the copy."""
+        place = self._place_of(source)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            workspace = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.folder))
+            try:
+                shutil.copytree(bundle, workspace / "new" / BUNDLE)
+                (workspace / "new" / NOTE).write_text(json.dumps(asdict(version)), encoding="utf-8")
+                if place.exists():
+                    os.rename(place, workspace / "old")
+                os.rename(workspace / "new", place)
+            finally:
+                shutil.rmtree(workspace, ignore_errors=True)
+        except OSError as error:
+            logger.warning("the bundle was not kept for a restart without registry: %s", error.strerror)
+
+    def last(self, *, source: str) -> tuple[Path, ModelVersion] | None:
+        """Return the bundle folder that was kept for a source, and what was said of it; None if there is none."""
+        place = self._place_of(source)
+        try:
+            note = json.loads((place / NOTE).read_text(encoding="utf-8"))
+            version = ModelVersion(
+                str(note["version"]), is_promoted=note["is_promoted"] is True,
+                digest=note["digest"], signature=note["signature"],
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return place / BUNDLE, version
+
+    def _place_of(self, source: str) -> Path:
+        return self.folder / sha256(source.encode()).hexdigest()[:16]

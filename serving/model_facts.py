@@ -1,0 +1,131 @@
+"""What drawing and explaining a kept answer needs to know of its model, also after that model is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from predictor.circuit.circuit import Circuit
+from predictor.features.recipe import Recipe, recipe_from_document
+from predictor.model.bundle import ModelBundle
+from predictor.model.canonical_json import canonical_json, parse_json
+from serving.model_store import LoadedModel
+
+# The model that answers, and the one before it that still has answers under way.
+N_CACHED = 2
+MillimetresMni = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelFacts:
+    """A model's name and standing, whom it was trained on, and how its features are made."""
+
+    name: str
+    version: str
+    digest: str
+    is_promoted: bool
+    arms: tuple[str, ...]  # the treatment of interest first
+    trained_on: int  # people
+    cohort: str  # "" when the card does not say
+    outcomes: Mapping[str, NDArray[np.float64]]  # training outcomes by arm, (n_people,), in the outcome's unit
+    card: Mapping[str, Any]
+    recipe: Recipe | None  # None: trained on ready features
+
+    @property
+    def circuit(self) -> Circuit | None:
+        """Regions with coordinates; None when the model does not know where its features were measured."""
+        if self.recipe is None or not self.recipe.circuit.has_coordinates:
+            return None
+        return self.recipe.circuit
+
+    @property
+    def seeds_mni_mm(self) -> dict[str, MillimetresMni]:
+        """Centre by region name, in MNI mm; empty without coordinates."""
+        regions = self.circuit.regions if self.circuit else ()
+        return {region.name: region.centre_mni_mm for region in regions if region.centre_mni_mm is not None}
+
+    @property
+    def radius_mm(self) -> dict[str, float]:
+        """Radius by region name; empty without coordinates."""
+        regions = self.circuit.regions if self.circuit else ()
+        return {region.name: region.radius_mm for region in regions if region.radius_mm is not None}
+
+    def to_bytes(self) -> bytes:
+        """Return the facts as JSON; `from_bytes` gives back equal ones."""
+        return canonical_json(
+            {
+                "name": self.name,
+                "version": self.version,
+                "digest": self.digest,
+                "is_promoted": self.is_promoted,
+                "arms": list(self.arms),
+                "trained_on": self.trained_on,
+                "cohort": self.cohort,
+                "outcomes": {arm: found.tolist() for arm, found in self.outcomes.items()},
+                "card": dict(self.card),
+                "recipe": self.recipe.document() if self.recipe else None,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> ModelFacts:
+        """Return the facts that `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError, KeyError
+            If the content is something else.
+        """
+        found = parse_json(content)
+        return cls(
+            name=found["name"],
+            version=found["version"],
+            digest=found["digest"],
+            is_promoted=found["is_promoted"],
+            arms=tuple(found["arms"]),
+            trained_on=found["trained_on"],
+            cohort=found["cohort"],
+            outcomes={arm: np.array(values, dtype=np.float64) for arm, values in found["outcomes"].items()},
+            card=found["card"],
+            recipe=recipe_from_document(found["recipe"]) if found["recipe"] is not None else None,
+        )
+
+
+def facts_of(model: LoadedModel) -> ModelFacts:
+    """Return the facts of a loaded model."""
+    return _facts_and_bytes(model)[0]
+
+
+def facts_bytes(model: LoadedModel) -> bytes:
+    """Return the facts of a loaded model as they are kept."""
+    return _facts_and_bytes(model)[1]
+
+
+@lru_cache(maxsize=N_CACHED)
+def _facts_and_bytes(model: LoadedModel) -> tuple[ModelFacts, bytes]:
+    """Facts by the loaded model itself: two loads of one version are two models, and may differ in their standing."""
+    bundle = model.bundle
+    facts = ModelFacts(
+        name=bundle.name,
+        version=model.version.version,
+        digest=str(bundle.digest),
+        is_promoted=model.version.is_promoted,
+        arms=bundle.arms,
+        trained_on=bundle.trained_on,
+        cohort=str(bundle.card.get("cohort") or ""),
+        outcomes=_training_outcomes(bundle),
+        card=dict(bundle.card),
+        recipe=bundle.recipe,
+    )
+    return facts, facts.to_bytes()
+
+
+def _training_outcomes(bundle: ModelBundle) -> dict[str, NDArray[np.float64]]:
+    held_out = bundle.out_of_fold
+    observed = held_out.prediction + held_out.residual
+    return {arm: observed[held_out.arm_index == index] for index, arm in enumerate(bundle.arms)}
