@@ -54,7 +54,7 @@ def test_examples_on_real_data_name_nobody_and_say_what_they_are_for(project: Pa
         assert re.search(r"sub-[a-z]*\d", text) is None, example.name
 
 
-@pytest.mark.parametrize("page", ["experiments.md", "experiment_log.md"])
+@pytest.mark.parametrize("page", ["experiments.md", "experiment_log.md", "api.md", "deployment.md"])
 def test_every_command_of_the_documentation_is_one_that_krp_takes(project: Path, page: str) -> None:
     for command in commands_of(project / "docs" / page):
         arguments = build_parser().parse_args(shlex.split(command)[1:])

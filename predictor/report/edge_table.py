@@ -24,8 +24,6 @@ COLUMNS = (
     "research_use_only",
 )
 MISSING = "n/a"
-# How answers spell the kind of what is not measured in the brain.
-CLINICAL = "clinical"
 
 
 @dataclass(frozen=True, slots=True)
