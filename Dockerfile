@@ -1,6 +1,8 @@
 # Two images from one file: `docker build --target train .` and `docker build --target serve .`
 # Research use only. No part of the build reads anything but this folder and the package registry.
-FROM python:3.11-slim AS environment
+# A release is built on a base that is pinned by digest: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE} AS environment
 ENV KRP_HOME=/opt/krp PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /opt/krp/source
 RUN python3 -m venv "$KRP_HOME/venv"
@@ -12,7 +14,7 @@ COPY training training
 COPY serving serving
 RUN "$KRP_HOME/venv/bin/pip" install --quiet --no-deps --no-build-isolation .
 
-FROM python:3.11-slim AS train
+FROM ${PYTHON_IMAGE} AS train
 ENV KRP_HOME=/opt/krp OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 COPY --from=environment /opt/krp/venv /opt/krp/venv
 COPY experiments /opt/krp/experiments
@@ -24,7 +26,7 @@ USER 10001:10001
 ENTRYPOINT ["/opt/krp/venv/bin/krp"]
 CMD ["--help"]
 
-FROM python:3.11-slim AS serve
+FROM ${PYTHON_IMAGE} AS serve
 # The root file system may be mounted read-only: what is written goes to /data (database, copy of the model) and /tmp.
 ENV KRP_HOME=/opt/krp OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 NUMBA_CACHE_DIR=/tmp/numba MPLCONFIGDIR=/tmp/matplotlib KRP_DATABASE_URL=sqlite:////data/service.db KRP_MODEL_CACHE=/data/served
 COPY --from=environment /opt/krp/venv /opt/krp/venv

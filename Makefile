@@ -11,7 +11,7 @@ TRIAL := demo/trial
 FEATURES := demo/features
 EXPERIMENT := experiments/baseline_prediction.toml
 
-.PHONY: help run test check lint format types imports bench robust mlflow requirements clean
+.PHONY: help run test check lint format types imports bench robust mlflow sbom requirements clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ robust: .venv/dev  ## long statistical checks: hundreds of simulated runs, studi
 
 mlflow: .venv/runtime  ## open MLflow's page on the project's store
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
+
+sbom: .venv/dev  ## list every package of the service with its hashes (CycloneDX, sbom.json)
+	@$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
 
 requirements: .venv/dev  ## pin every dependency again, with hashes
 	cd requirements && for set in runtime dev; do \

@@ -51,7 +51,11 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--bundle", metavar="DIR", type=Path, help="bundle folder of the model")
     model.add_argument("--model", metavar="URI", help=f"model in the registry (default: {DEFAULT_MODEL})")
-    model.add_argument("--service", metavar="URL", help="ask the service that runs there instead of scoring here")
+    model.add_argument(
+        "--service",
+        metavar="URL",
+        help="ask the service that runs there instead of scoring here; its access key comes from KRP_KEY",
+    )
     parser.add_argument(
         "--participant-label", metavar="LABEL", nargs="+", help="score only these, with or without sub-"
     )
@@ -96,9 +100,9 @@ def _scorer(arguments: argparse.Namespace) -> Scorer:
     from predictor.scorer import BundleScorer
 
     if arguments.service:
-        from predictor.service_client import ServiceScorer
+        from predictor.service_client import KEY_VARIABLE, ServiceScorer
 
-        return ServiceScorer(arguments.service)
+        return ServiceScorer(arguments.service, key=os.environ.get(KEY_VARIABLE) or None)
     if arguments.bundle:
         return BundleScorer.from_folder(arguments.bundle)
     return BundleScorer.from_registry(arguments.model or DEFAULT_MODEL)

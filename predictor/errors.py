@@ -34,9 +34,10 @@ PredictorError           code, message, where, remedy; catch this to catch every
     ReferenceTooSmallError  UnseenSiteError
   TimecourseError          the cohort cannot carry the comparison of arms over time
   ModelBundleError         the bundle is damaged, or made for other inputs
-    BundleDamagedError  BundleIncompatibleError  BundleUnsignedError  BundleSignatureError
+    BundleDamagedError  BundleIncompatibleError  BundleUnsignedError  BundleSignatureError  ModelRolledBackError
   ModelUnavailableError    no verified model is loaded
     VersionUnverifiedError  RegistryUnreachableError
+  ModelHistoryError        what was served before cannot be looked up or written down
   TrackingError            the log book did not take or give what it was asked for
     StoreUnreachableError  StoreReadOnlyError  RunDeletedError
   ServiceError             a running service cannot be reached, or says no
@@ -81,6 +82,11 @@ class PredictorError(Exception):
         self.where = where
         if remedy:
             self.remedy = remedy
+
+    @property
+    def unquoted(self) -> str:
+        """Message for others than whoever owns the files: without words that stood in their cells."""
+        return str(self)
 
     def located(self, where: str) -> PredictorError:
         """Return this error with its place filled in, unless it already knows it."""
@@ -512,6 +518,16 @@ class ConditionMissingError(TableError):
     code = "events-condition-missing"
     remedy = "Map your condition names in a task description and pass it with --tasks."
 
+    def __init__(self, message: str, *, found: Sequence[str], where: str = "", remedy: str = "") -> None:
+        listed = ", ".join(name[:40] for name in found[:20]) + (", ..." if len(found) > 20 else "")
+        super().__init__(f"{message} holds: {listed or 'nothing'}.", where=where, remedy=remedy)
+        self._unquoted = f"{message} holds {len(found)} other names."
+
+    @property
+    def unquoted(self) -> str:
+        """Message with the number of names in place of the names, among which a person's may be."""
+        return self._unquoted
+
 
 class UnknownParticipantError(TableError):
     """A participant is asked for that the cohort does not hold."""
@@ -640,6 +656,16 @@ class BundleSignatureError(ModelBundleError):
     remedy = "Do not use this bundle before you know who made it; sign it again if it is yours."
 
 
+class ModelRolledBackError(ModelBundleError):
+    """The model is older than the one that was served before, and this service does not go back."""
+
+    code = "model-rolled-back"
+    remedy = (
+        "Find out who pointed to the older model. To go back on purpose, stop the service, move the file of "
+        "KRP_MODEL_HISTORY away, and start it again."
+    )
+
+
 class ModelUnavailableError(PredictorError):
     """No verified model is loaded."""
 
@@ -659,6 +685,13 @@ class RegistryUnreachableError(ModelUnavailableError):
 
     code = "registry-unreachable"
     remedy = "Check --tracking-uri or KRP_TRACKING_URI, and that its database or server runs."
+
+
+class ModelHistoryError(PredictorError):
+    """What was served before cannot be looked up or written down, so no other model is taken."""
+
+    code = "model-history-unavailable"
+    remedy = "Let KRP_MODEL_HISTORY name a file of the service in a folder that is there and that it can write to."
 
 
 class TrackingError(PredictorError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ PARTICIPANT_COLUMNS = ("participant_id", "participant")
 # Columns that say where a row comes from; everything else is a covariate or a feature.
 RECIPE_HASH, INPUT_DIGEST = "recipe_hash", "input_digest"
 OTHER_COLUMNS = ("session_id",)
+# kind__region or kind__from__to
+_FEATURE_NAME = re.compile(r"[a-z]\w*__\w+")
 # A cell of a feature is read as that of a number known without a scan.
 _NUMBER = Covariate("feature", "number")
 LIMITS = TableLimits(max_columns=50_000, max_cells=20_000_000, max_bytes=512 * 2**20)
@@ -213,23 +216,33 @@ def _header_and_lines(content: bytes, *, max_rows: int) -> tuple[list[str], list
 
 
 def _check_header(header: Sequence[str], features: Sequence[str], allowed: Collection[str] | None) -> None:
-    repeated = sorted(name for name, count in Counter(header).items() if count > 1)
+    repeated = [name for name, count in Counter(header).items() if count > 1]
     if repeated:
-        raise TableError(f"the column {repeated[0][:100]} stands twice in the header.", where="line 1")
+        raise TableError(
+            f"{_shown(repeated[0], header.index(repeated[0]))} stands twice in the header.", where="line 1"
+        )
     if not all(header):
         raise TableError("a column of the header has no name.", where="line 1")
-    unknown = [] if allowed is None else [name for name in features if name not in allowed]
+    unknown = set() if allowed is None else set(features).difference(allowed)
     if unknown:
         raise one_error(
             [
-                UnknownFeatureError("the model has no such feature or covariate.", where=f"line 1, column {name[:100]}")
-                for name in unknown
+                UnknownFeatureError(
+                    "the model has no such feature or covariate.", where=f"line 1, {_shown(name, index)}"
+                )
+                for index, name in enumerate(header)
+                if name in unknown
             ]
         )
     if not features:
         raise MissingColumnError(
             "expected at least one column with a feature of the model, found none.", where="line 1"
         )
+
+
+def _shown(name: str, index: int) -> str:
+    """Return a column's name if it can be that of a feature, else its number: without a header, it is a person's."""
+    return f"column {name[:100] if _FEATURE_NAME.fullmatch(name) else index + 1}"
 
 
 def _row(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from predictor.errors import BundleIncompatibleError
 from predictor.features.extraction import extract_features, session_quality
 from predictor.features.recipe import Recipe
 from predictor.features.run_preparation import session_confounds
-from predictor.model.answer import build_answer, deviations_document, status_of
+from predictor.model.answer import build_answer, deviations_document, status_of, write_answer
 from predictor.model.applicability import assess_applicability
 from predictor.model.bundle import ModelBundle
 from predictor.model.explanation import explain_or_withhold
@@ -20,6 +20,7 @@ from predictor.model.scan_noise import scan_noise_variance
 from predictor.scan.quality import QualityReport, Reason
 from predictor.scan.session import BaselineSession
 
+_Form = TypeVar("_Form", dict[str, Any], bytes)
 EXPLANATION_WITHHELD = Reason(
     "explanation-withheld", "flag", "the contributions did not add up to the output, so none are shown"
 )
@@ -71,6 +72,7 @@ def score_session(
         missing_reasons={name: reason for name, reason in reasons if reason is not None},
         standard_errors=vector.standard_errors_by_name(),
         promoted=promoted,
+        form=build_answer,
     )
 
 
@@ -104,7 +106,7 @@ def score_features(
     UnknownFeatureError
         If a name is no feature of the model.
     ValueOutOfRangeError
-        If a value is not a finite number.
+        If a value is not a finite number, or none that such a measure can have.
     TableError
         If a covariate or one of its levels is unknown.
     """
@@ -118,6 +120,37 @@ def score_features(
         missing_reasons={},
         standard_errors={},
         promoted=promoted,
+        form=build_answer,
+    )
+
+
+def score_features_as_json(
+    features: Mapping[str, float | None],
+    covariates: Mapping[str, CovariateValue],
+    bundle: ModelBundle,
+    *,
+    recipe_hash: str | None,
+    input_digest: str | None,
+    promoted: bool = False,
+) -> bytes:
+    """Return `answer_bytes` of `score_features`, in two thirds of the time.
+
+    Parameters
+    ----------
+    features, covariates, bundle, recipe_hash, input_digest, promoted
+        As for `score_features`, and so are the errors.
+    """
+    return _answer(
+        features,
+        covariates,
+        bundle,
+        quality=None,
+        recipe_hash=recipe_hash,
+        input_digest=input_digest,
+        missing_reasons={},
+        standard_errors={},
+        promoted=promoted,
+        form=write_answer,
     )
 
 
@@ -148,7 +181,8 @@ def _answer(
     missing_reasons: Mapping[str, str],
     standard_errors: Mapping[str, float | None],
     promoted: bool,
-) -> dict[str, Any]:
+    form: Callable[..., _Form],
+) -> _Form:
     person = person_inputs(features, covariates, bundle)
     reasons = assess_applicability(
         person, bundle, quality=quality, recipe_hash=recipe_hash, missing_reasons=missing_reasons
@@ -160,7 +194,7 @@ def _answer(
         prediction = predict_response(bundle, person.values, noise_variance=noise)
         explanation = explain_or_withhold(bundle, person, arm=arm, output=prediction.arms[arm].expected)
         reasons += (EXPLANATION_WITHHELD,) if explanation is None else ()
-    return build_answer(
+    return form(
         bundle,
         reasons=reasons,
         prediction=prediction,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPException
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from predictor.errors import ServiceError, UsageError
 from predictor.feature_rows import FeatureRow
@@ -19,6 +20,9 @@ from predictor.model.outcome_definition import Covariate, CovariateValue
 from predictor.scan.session import VisitFiles
 from predictor.scan.task_description import TaskDescription, load_task_description
 
+# An option would show the key to everybody who lists the processes of this machine.
+KEY_VARIABLE = "KRP_KEY"
+NO_KEY_REMEDY = f"Put a valid access key of the service into the environment variable {KEY_VARIABLE}."
 TIMEOUT_S = 600.0
 CHUNK_BYTES = 1024 * 1024
 MAX_REPLY_BYTES = 256 * 1024 * 1024
@@ -32,6 +36,8 @@ class ServiceScorer:
     ----------
     url
         Its address, such as http://127.0.0.1:8000.
+    key
+        Access key or token, for a service that asks for one.
     tasks
         Which runs of a visit to send; the default names if None.
 
@@ -43,14 +49,16 @@ class ServiceScorer:
         If nothing answers there, or it is no such service.
     """
 
-    def __init__(self, url: str, *, tasks: TaskDescription | None = None) -> None:
+    def __init__(self, url: str, *, key: str | None = None, tasks: TaskDescription | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError("expected an address such as http://127.0.0.1:8000.")
-        self._url = url.rstrip("/")
+        if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+            raise UsageError("expected an access key as `krp keys create` prints it.", where=KEY_VARIABLE)
+        self._url, self._key = url.rstrip("/"), key
         # A proxy cannot reach what listens on this machine only.
         handlers = [ProxyHandler({})] if parts.hostname in LOOPBACK_HOSTS else []
-        self._opener: OpenerDirector = build_opener(*handlers)
+        self._opener: OpenerDirector = build_opener(_PatientHTTPHandler, _PatientHTTPSHandler, *handlers)
         self.tasks = tasks or load_task_description()
         current = self._ask("/v1/models/current")
         try:
@@ -111,6 +119,8 @@ class ServiceScorer:
         self, path: str, body: bytes | Iterator[bytes] | None = None, headers: Mapping[str, str] | None = None
     ) -> Any:
         request = Request(self._url + path, data=body, headers=dict(headers or {}))
+        if self._key:  # not taken along to where a redirection leads
+            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
         try:
             with self._opener.open(request, timeout=TIMEOUT_S) as reply:
                 content = reply.read(MAX_REPLY_BYTES + 1)
@@ -124,6 +134,28 @@ class ServiceScorer:
             return parse_json(content)
         except ValueError as error:
             raise ServiceError("the service answers with something else than JSON.") from error
+
+
+class _PatientConnection(HTTPConnection):
+    """Hears why it was refused: who turns an upload away answers and hangs up before all of it was sent."""
+
+    def request(self, *arguments: Any, **options: Any) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):
+            super().request(*arguments, **options)
+
+
+class _PatientTLSConnection(_PatientConnection, HTTPSConnection):
+    pass
+
+
+class _PatientHTTPHandler(HTTPHandler):
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_PatientConnection, req)
+
+
+class _PatientHTTPSHandler(HTTPSHandler):
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_PatientTLSConnection, req)
 
 
 class _Form:
@@ -183,7 +215,8 @@ def _problem_of(status: int, content: bytes) -> ServiceError:
     try:
         problem = json.loads(content)
         message = f"the service answers {status} {problem['code']}: {problem['detail']}"
-        return ServiceError(message, where=str(problem.get("where") or ""), remedy=str(problem.get("remedy") or ""))
+        remedy = NO_KEY_REMEDY if status == 401 else str(problem.get("remedy") or "")
+        return ServiceError(message, where=str(problem.get("where") or ""), remedy=remedy)
     except (ValueError, KeyError, TypeError, AttributeError):
         return ServiceError(f"the service answers {status} without saying why.")
 

@@ -21,6 +21,7 @@ from serving.envelope import Envelope, put_in_envelope
 from serving.event_loop import N_ROWS_AT_ONCE, at_once_or_in_thread
 from serving.model_facts import facts_bytes
 from serving.model_store import LoadedModel
+from serving.operation.metrics import ServiceMetrics
 from serving.store.audit_chain import AuditChain, AuditEvent
 from serving.store.results import KeptResult, ResultStore
 
@@ -82,8 +83,7 @@ async def deliver(
     await audit.record(events)
     if keep:
         await asyncio.to_thread(_keep, state.results, scored, envelopes, owner=owner, model=model, created=now)
-    for one in scored:
-        state.metrics.count_answer(one.action, one.status, model_digest=model.bundle.digest)
+    await at_once_or_in_thread(is_small, _count, state.metrics, scored, model)
     return envelopes
 
 
@@ -109,6 +109,11 @@ def _event(scored: Scored, owner: str, model: LoadedModel) -> AuditEvent:
         output_digest=digest_of(scored.answer),
         row=scored.row,
     )
+
+
+def _count(metrics: ServiceMetrics, scored: Sequence[Scored], model: LoadedModel) -> None:
+    for one in scored:
+        metrics.count_answer(one.action, one.status, model_digest=model.bundle.digest)
 
 
 def _keep(

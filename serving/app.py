@@ -5,7 +5,18 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from serving.access.gate import AccessGate
-from serving.api import audit, explanations, health, metrics, models, open_inference, predictions, results, scans
+from serving.api import (
+    audit,
+    document,
+    explanations,
+    health,
+    metrics,
+    models,
+    open_inference,
+    predictions,
+    results,
+    scans,
+)
 from serving.error_handlers import ProblemForLargeBody, add_error_handlers
 from serving.head_requests import HeadLikeGet
 from serving.model_store import ModelStore, open_store
@@ -19,6 +30,7 @@ from serving.operation.request_log import RequestLog
 from serving.operation.upkeep import run_upkeep
 from serving.security_headers import SecurityHeaders
 from serving.settings import Settings
+from serving.short_way import ShortWay
 from serving.store.database import Database
 from serving.web import pages, sign_in
 
@@ -50,6 +62,15 @@ def create_app(
         # FastAPI's own pages load their scripts from other hosts; ours is in serving/web.
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,  # serving/api/document.py
+        # What is measured stays in serving/operation/metrics.py, whatever the environment says about exporters.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     app.state.settings = settings
     app.state.models = models_store or open_store(settings)
@@ -62,6 +83,7 @@ def create_app(
     app.include_router(predictions.router, max_body_size=settings.max_json_bytes)
     app.include_router(health.router)
     app.include_router(metrics.router)
+    app.include_router(document.router)
     app.include_router(models.router)
     app.include_router(scans.router, max_body_size=settings.max_upload_bytes)
     app.include_router(results.router)
@@ -77,6 +99,13 @@ def create_app(
 def _add_layers(app: FastAPI, settings: Settings) -> None:
     """Put the layers around the routes, from the innermost to the outermost."""
     metrics: ServiceMetrics = app.state.metrics
+    app.add_middleware(
+        ShortWay,
+        route=predictions.router.routes[0],
+        path="/v1/predictions",
+        endpoint=predictions.predict,
+        max_body_bytes=settings.max_json_bytes,
+    )
     app.add_middleware(BodyPatience, idle_s=settings.upload_idle_s)
     app.add_middleware(HeadLikeGet)
     app.add_middleware(ProblemForLargeBody)

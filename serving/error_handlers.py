@@ -94,7 +94,7 @@ def problem_document(error: PredictorError) -> dict[str, Any]:
     if isinstance(error, ManyFaultsError):
         document = problem_document(error.faults[0])
         document["errors"] = [
-            {"code": fault.code, "where": fault.where, "detail": str(fault)}
+            {"code": fault.code, "where": fault.where, "detail": fault.unquoted}
             for fault in error.faults[:MAX_FAULTS_LISTED]
         ]
         return document
@@ -107,7 +107,6 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _reply_to_invalid_request)
     app.add_exception_handler(HTTPException, _reply_to_http_exception)
     app.add_exception_handler(ClientDisconnect, _reply_to_nobody)
-    app.add_exception_handler(Exception, _reply_to_bug)
 
 
 class ProblemForLargeBody:
@@ -170,7 +169,7 @@ def _document(error: PredictorError, status: int) -> dict[str, Any]:
         "title": _title(type(error)),
         "status": status,
         "code": error.code,
-        "detail": str(error),
+        "detail": error.unquoted,
         "where": error.where,
         "remedy": error.remedy,
         "more": f"docs/errors.md#{error.code}",
@@ -188,7 +187,8 @@ def _respond(request: Request, document: dict[str, Any], headers: dict[str, str]
         document = {"error": document["detail"], **document}
         return Response(json.dumps(document), status, headers=headers, media_type="application/json")
     if prefers_page(request):
-        return render(request, "problem.html", {"problem": document}, status=status, headers=headers)
+        context = {"problem": document, "offers_sign_in": status == 401}
+        return render(request, "problem.html", context, status=status, headers=headers)
     return Response(json.dumps(document), status, headers=headers, media_type=PROBLEM_TYPE)
 
 
@@ -211,10 +211,6 @@ async def _reply_to_invalid_request(request: Request, error: Exception) -> Respo
 
 async def _reply_to_nobody(request: Request, error: Exception) -> Response:
     return Response(status_code=499)  # the client is gone; nothing is logged, nothing was kept
-
-
-async def _reply_to_bug(request: Request, error: Exception) -> Response:
-    return _respond(request, http_problem(500, "the request failed."))
 
 
 def faults_of(errors: Iterable[Mapping[str, Any]], *, root: tuple[str, ...] = ()) -> list[PredictorError]:

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from predictor.errors import PredictorError
 from predictor.feature_rows import RECIPE_HASH, FeatureRow, parse_feature_rows
 from predictor.features.feature_catalogue import feature_definitions
-from predictor.model.answer import answer_bytes
 from predictor.model.bundle import ModelBundle
-from predictor.pipeline import score_features
+from predictor.pipeline import score_features_as_json
+from serving.event_loop import N_ROWS_AT_ONCE, compute_in_thread
 from serving.model_store import LoadedModel
 from serving.schemas import PredictionRow
+
+# Rows that are scored before somebody else's work has its turn, some 20 ms.
+N_ROWS_IN_TURN = 32
 
 
 def rows_of_request(rows: Sequence[PredictionRow]) -> list[FeatureRow]:
@@ -34,7 +37,7 @@ def score_rows(rows: Sequence[FeatureRow], model: LoadedModel) -> tuple[list[byt
     faults: list[PredictorError] = []
     for row in rows:
         try:
-            answer = score_features(
+            answer = score_features_as_json(
                 row.features,
                 row.covariates,
                 model.bundle,
@@ -42,11 +45,26 @@ def score_rows(rows: Sequence[FeatureRow], model: LoadedModel) -> tuple[list[byt
                 input_digest=row.input_digest,
                 promoted=model.version.is_promoted,
             )
-            answers.append(answer_bytes(answer))
+            answers.append(answer)
         except PredictorError as error:
             error.where = _placed(row.place, error.where)
             answers.append(None)
             faults.append(error)
+    return answers, faults
+
+
+async def score_in_turns(
+    rows: Sequence[FeatureRow], model: LoadedModel
+) -> tuple[list[bytes | None], list[PredictorError]]:
+    """Score rows as `score_rows` does: few at once here, many in pieces in a thread, so that others have their turn."""
+    if len(rows) <= N_ROWS_AT_ONCE:
+        return score_rows(rows, model)
+    answers: list[bytes | None] = []
+    faults: list[PredictorError] = []
+    for start in range(0, len(rows), N_ROWS_IN_TURN):
+        found = await compute_in_thread(score_rows, rows[start : start + N_ROWS_IN_TURN], model)
+        answers += found[0]
+        faults += found[1]
     return answers, faults
 
 
@@ -81,4 +99,6 @@ def template_of(bundle: ModelBundle) -> str:
 def _placed(place: str, column: str) -> str:
     if not column:
         return place
-    return f"{place}, {column}" if column.startswith("column ") else f"{place}, column {column}"
+    for known_as in ("column ", "feature ", "covariate "):  # in a table, each of them is a column
+        column = column.removeprefix(known_as)
+    return f"{place}, column {column}"

@@ -18,7 +18,6 @@ from serving.model_store import LoadedModel
 
 # The model that answers, and the one before it that still has answers under way.
 N_CACHED = 2
-MillimetresMni = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,18 +41,6 @@ class ModelFacts:
         if self.recipe is None or not self.recipe.circuit.has_coordinates:
             return None
         return self.recipe.circuit
-
-    @property
-    def seeds_mni_mm(self) -> dict[str, MillimetresMni]:
-        """Centre by region name, in MNI mm; empty without coordinates."""
-        regions = self.circuit.regions if self.circuit else ()
-        return {region.name: region.centre_mni_mm for region in regions if region.centre_mni_mm is not None}
-
-    @property
-    def radius_mm(self) -> dict[str, float]:
-        """Radius by region name; empty without coordinates."""
-        regions = self.circuit.regions if self.circuit else ()
-        return {region.name: region.radius_mm for region in regions if region.radius_mm is not None}
 
     def to_bytes(self) -> bytes:
         """Return the facts as JSON; `from_bytes` gives back equal ones."""
@@ -96,21 +83,19 @@ class ModelFacts:
         )
 
 
+@lru_cache(maxsize=N_CACHED)
+def facts_bytes(model: LoadedModel) -> bytes:
+    """Return the facts of a loaded model as they are kept.
+
+    Remembered by the loaded model itself: two loads of one version are two models, and may differ in their standing.
+    """
+    return facts_of(model).to_bytes()
+
+
 def facts_of(model: LoadedModel) -> ModelFacts:
     """Return the facts of a loaded model."""
-    return _facts_and_bytes(model)[0]
-
-
-def facts_bytes(model: LoadedModel) -> bytes:
-    """Return the facts of a loaded model as they are kept."""
-    return _facts_and_bytes(model)[1]
-
-
-@lru_cache(maxsize=N_CACHED)
-def _facts_and_bytes(model: LoadedModel) -> tuple[ModelFacts, bytes]:
-    """Facts by the loaded model itself: two loads of one version are two models, and may differ in their standing."""
     bundle = model.bundle
-    facts = ModelFacts(
+    return ModelFacts(
         name=bundle.name,
         version=model.version.version,
         digest=str(bundle.digest),
@@ -122,7 +107,6 @@ def _facts_and_bytes(model: LoadedModel) -> tuple[ModelFacts, bytes]:
         card=dict(bundle.card),
         recipe=bundle.recipe,
     )
-    return facts, facts.to_bytes()
 
 
 def _training_outcomes(bundle: ModelBundle) -> dict[str, NDArray[np.float64]]:

@@ -94,7 +94,17 @@ class RegistryAddress:
         return f"{self.store.shown} {self.name} {self.alias or self.number}"
 
     def find(self) -> ModelVersion:
-        """Name the version behind the alias; without a champion, the candidate."""
+        """Name the version behind the alias; without a champion, the candidate.
+
+        Raises
+        ------
+        ModelUnavailableError
+            If there is none.
+        VersionUnverifiedError
+            If its registration was never finished.
+        RegistryUnreachableError
+            If the registry does not answer as it should.
+        """
         with _in_our_words():
             client = self._client()
             aliases = self._aliases(client)
@@ -110,7 +120,15 @@ class RegistryAddress:
         return ModelVersion(number, is_promoted, tags.get(DIGEST_TAG), tags.get(SIGNATURE_TAG))
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
-        """Copy the version's files below `folder`."""
+        """Copy the version's files below `folder`.
+
+        Raises
+        ------
+        BundleDamagedError
+            If no bundle is among them.
+        RegistryUnreachableError
+            If the registry does not answer as it should.
+        """
         with _in_our_words():
             downloaded = self._download(self._client(), version.version, folder)
         found = sorted(downloaded.rglob(MANIFEST), key=lambda path: len(path.parts))

@@ -15,8 +15,10 @@ from pathlib import Path
 
 from predictor.errors import BundleDamagedError, ModelUnavailableError, PredictorError, RegistryUnreachableError
 from predictor.model.bundle import ModelBundle, load_bundle, verify_bundle
+from predictor.model.sealed_folder import digest_of, read_manifest
 from predictor.model.signature import BundleKey
 from serving.model_cache import ModelCache
+from serving.model_history import ModelHistory
 from serving.model_registry import RegistryAddress
 from serving.model_source import BundleFolder, ListedModel, LoadedModel, ModelSource, ModelVersion
 from serving.settings import Settings, read_settings
@@ -48,7 +50,8 @@ def open_store(settings: Settings) -> ModelStore:
     key = BundleKey.from_file(settings.bundle_public_key) if settings.bundle_public_key else None
     needs_cache = settings.bundle is None and settings.model_cache is not None
     cache = ModelCache(settings.model_cache) if needs_cache and settings.model_cache else None
-    return ModelStore(source_of(settings), key=key, cache=cache)
+    history = ModelHistory(settings.model_history) if settings.model_history else None
+    return ModelStore(source_of(settings), key=key, cache=cache, history=history)
 
 
 class ModelStore:
@@ -65,12 +68,22 @@ class ModelStore:
         Whose signature a bundle must carry; None takes bundles without.
     cache
         Where the last verified bundle of a registry is kept for a start without it; None keeps none.
+    history
+        What was served before, so that nothing older is; None lets the source go back.
     """
 
-    def __init__(self, source: ModelSource, *, key: BundleKey | None = None, cache: ModelCache | None = None) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        *,
+        key: BundleKey | None = None,
+        cache: ModelCache | None = None,
+        history: ModelHistory | None = None,
+    ) -> None:
         self._source = source
         self._key = key
         self._cache = cache
+        self._history = history
         self._loaded: LoadedModel | None = None
         self._refreshing = threading.Lock()
         self._listing = threading.Lock()
@@ -125,17 +138,26 @@ class ModelStore:
         """Return every version that the source knows, newest first, the one that answers marked.
 
         Asks the registry, so not for the event loop; within seconds the last list is given again, and while the
-        registry does not answer, too. Nothing is raised: the model that answers is always in the list.
+        registry does not answer, or another caller is asking it, too. Nothing is raised: the model that answers is
+        always in the list.
         """
-        with self._listing:
-            now = time.monotonic()
-            if self._listed is None or now - self._listed[0] > LISTING_KEPT_S:
-                try:
-                    self._listed = (now, self._source.listed())
-                except PredictorError as error:
-                    logger.warning("the models were not listed: %s", error.code)
-                    self._listed = (now, self._listed[1] if self._listed else ())
-            return _with_current(self._listed[1], self._loaded)
+        if self._listing.acquire(blocking=False):  # a registry that is slow holds up one thread, not all
+            try:
+                self._list_again()
+            finally:
+                self._listing.release()
+        last = self._listed
+        return _with_current(last[1] if last else (), self._loaded)
+
+    def _list_again(self) -> None:
+        now, last = time.monotonic(), self._listed  # once, for a new model empties it meanwhile
+        if last is not None and now - last[0] <= LISTING_KEPT_S:
+            return
+        try:
+            self._listed = (now, self._source.listed())
+        except PredictorError as error:
+            logger.warning("the models were not listed: %s", error.code)
+            self._listed = (now, last[1] if last else ())
 
     def _load_found(self) -> bool:
         version, before = self._source.find(), self._loaded
@@ -146,6 +168,8 @@ class ModelStore:
         with tempfile.TemporaryDirectory(prefix="krp-bundle-") as folder:
             fetched = self._source.fetch(version, Path(folder))
             bundle = self._verified(fetched, version)
+            if self._history is not None:
+                self._history.note(version.version, str(bundle.digest), source=_name_of(self._source))
             if self._cache is not None:
                 self._cache.keep(fetched, replace(version, digest=bundle.digest), source=_name_of(self._source))
         self._loaded = LoadedModel(bundle, version, _now())
@@ -169,11 +193,13 @@ class ModelStore:
         return True
 
     def _verified(self, folder: Path, version: ModelVersion) -> ModelBundle:
-        """Load a folder, once its signature, where one is asked for, and every digest are right."""
-        signed = self._key.check(folder, version.signature) if self._key else None
+        """Load a folder, once its signature, where one is asked for, its age and every digest are right."""
+        checked = self._key.check(folder, version.signature) if self._key else digest_of(read_manifest(folder))
+        _check_digest(checked, version.digest)  # before anything of it is interpreted
+        if self._history is not None:
+            self._history.check(version.version, checked, source=_name_of(self._source))
         bundle = load_bundle(folder)
-        _check_digest(bundle.digest, signed)
-        _check_digest(bundle.digest, version.digest)
+        _check_digest(bundle.digest, checked)
         return bundle
 
 
@@ -181,7 +207,8 @@ def fetch_bundle(uri: str) -> tuple[Path, bool]:
     """Return a bundle folder for a `models:/` address, and whether it is the champion, for `krp score --model`.
 
     The folder is removed when the process ends. The registry is the one the settings name (KRP_TRACKING_URI), and so is
-    the key that must have signed the bundle (KRP_BUNDLE_PUBLIC_KEY).
+    the key that must have signed the bundle (KRP_BUNDLE_PUBLIC_KEY), and the history that no older model may follow
+    (KRP_MODEL_HISTORY).
 
     Raises
     ------
@@ -190,7 +217,7 @@ def fetch_bundle(uri: str) -> tuple[Path, bool]:
     ModelUnavailableError
         If the registry has no such model.
     ModelBundleError
-        If its files are not those that were registered, or not signed as they should be.
+        If its files are not those that were registered, not signed as they should be, or older than what was served.
     """
     settings = read_settings()
     address = RegistryAddress.of_uri(uri, tracking_uri=settings.tracking_uri)
@@ -200,7 +227,10 @@ def fetch_bundle(uri: str) -> tuple[Path, bool]:
     bundle_folder = address.fetch(version, folder)
     if settings.bundle_public_key:
         BundleKey.from_file(settings.bundle_public_key).check(bundle_folder, version.signature)
-    _check_digest(verify_bundle(bundle_folder), version.digest)
+    digest = verify_bundle(bundle_folder)
+    _check_digest(digest, version.digest)
+    if settings.model_history:
+        ModelHistory(settings.model_history).check(version.version, digest, source=address.shown)
     return bundle_folder, version.is_promoted
 
 

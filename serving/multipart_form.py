@@ -12,13 +12,22 @@ from typing import Protocol
 from python_multipart.exceptions import FormParserError, MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from predictor.errors import PartRepeatedError, PartTooLargeError, PredictorError, UploadTruncatedError
+from predictor.errors import (
+    PartRepeatedError,
+    PartTooLargeError,
+    PartUnknownError,
+    PredictorError,
+    UploadTruncatedError,
+)
+from serving.event_loop import compute_in_thread
 
 # Bytes handed to the worker thread at once: the first number while it has nothing else to do, up to the second while it
 # is busy. Each hop costs a tenth of a millisecond, more where threads wait for the interpreter; a megabyte of a scan is
 # inflated in 5 ms, so the last batch does not keep the answer waiting.
 BATCH_BYTES = 256 * 1024
 MAX_BATCH_BYTES = 1024 * 1024
+# More than a form can use, runs and tables of every kind and number; parts cost time even where they are empty.
+MAX_PARTS = 1_000
 
 
 class PartSink(Protocol):
@@ -87,6 +96,7 @@ class MultipartForm:
     def __init__(self, content_type: str, open_part: Callable[[PartHead], PartSink]) -> None:
         self._open_part = open_part
         self._seen: set[str] = set()
+        self._n_parts = 0
         self._head: PartHead | None = None
         self._sink: PartSink | None = None
         self._header = (b"", b"")
@@ -103,6 +113,8 @@ class MultipartForm:
             If the body is no multipart form.
         PartRepeatedError
             If a part comes twice.
+        PartUnknownError
+            If there are more than `MAX_PARTS` of them.
         PredictorError
             Whatever the part's own reader finds wrong, as soon as its bytes show it.
         """
@@ -155,6 +167,9 @@ class MultipartForm:
     def _begin_part(self) -> None:
         self._head = self._sink = None
         self._headers = {}
+        self._n_parts += 1
+        if self._n_parts > MAX_PARTS:
+            raise PartUnknownError(f"expected at most {MAX_PARTS} parts, found more.")
 
     def _take_header_name(self, data: bytes, start: int, end: int) -> None:
         self._header = (self._header[0] + data[start:end], b"")
@@ -216,12 +231,12 @@ async def feed_in_thread(feed: Callable[[bytes], None], stream: AsyncIterator[by
                 if n_bytes >= (BATCH_BYTES if is_idle else MAX_BATCH_BYTES):
                     if work is not None:
                         await work
-                    work = asyncio.create_task(asyncio.to_thread(_feed_joined, feed, batch))
+                    work = asyncio.create_task(compute_in_thread(_feed_joined, feed, batch))
                     work.add_done_callback(lambda done: _interrupt(reading, done))
                     batch, n_bytes = [], 0
         if work is not None:
             await work
-        await asyncio.to_thread(_feed_joined, feed, batch)
+        await compute_in_thread(_feed_joined, feed, batch)
     except TimeoutError:
         assert work is not None, "only a failed batch ends the reading"
         await work

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from predictor.errors import JsonInvalidError, PredictorError, TableError, one_error
-from predictor.model.canonical_json import parse_json
+from predictor.errors import PredictorError, TableError, one_error
 from serving.error_handlers import faults_of
 from serving.schemas import PredictionRequest, PredictionRow
+from serving.unique_keys import check_unique_keys
 
 
 def parse_prediction_request(body: bytes, *, max_rows: int) -> PredictionRequest:
@@ -31,28 +31,13 @@ def parse_prediction_request(body: bytes, *, max_rows: int) -> PredictionRequest
             f"expected at most {max_rows} rows, found {len(request.rows)}.",
             remedy="Send the rows in several requests.",
         )
-    _check_unique_keys(body, request)
+    check_unique_keys(body, n_strings=1 + sum(map(_n_strings, request.rows)))
     return request
 
 
 def _fault_of(error: ValidationError) -> PredictorError:
     faults = error.errors(include_input=False, include_url=False)
     return one_error(faults_of({**fault, "loc": ("body", *fault["loc"])} for fault in faults))
-
-
-def _check_unique_keys(body: bytes, request: PredictionRequest) -> None:
-    """Refuse what the parser overlooks: of a key that stands twice it would take the last value.
-
-    Counting quotation marks settles it for nearly every body; where a text holds one itself, or a key stands twice, the
-    slow parser looks.
-    """
-    n_strings = 1 + sum(map(_n_strings, request.rows))
-    if body.count(b'"') == 2 * n_strings and b"\\" not in body:
-        return
-    try:
-        parse_json(body)
-    except ValueError as error:
-        raise JsonInvalidError(f"expected JSON: {error}.", where="body") from None
 
 
 def _n_strings(row: PredictionRow) -> int:

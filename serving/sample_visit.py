@@ -16,6 +16,7 @@ from predictor.pipeline import recipe_of
 from predictor.scan.session import BaselineSession, read_visit
 from predictor.scan.visit_files import RunFiles, VisitFiles, find_visits
 from serving.covariates import CovariateValues
+from serving.web.examples import curl
 
 PARTICIPANTS = "participants.tsv"
 
@@ -53,13 +54,13 @@ def find_sample_visit(folder: Path, bundle: ModelBundle) -> SampleVisit:
     return SampleVisit(visits[0], covariates)
 
 
-def sample_curl(sample: SampleVisit, address: str) -> str:
+def sample_curl(sample: SampleVisit, address: str, *, needs_key: bool) -> str:
     """Return a command that sends the sample visit to /v1/scans, to be run from the current folder."""
     parts = [f"{name}=@{_short(path)}" for run in sample.files.runs for name, path in _parts(run)]
     known = {name: value for name, value in sample.covariates.items() if value is not None}
     if known:
         parts.append(f"covariates={json.dumps(known)}")
-    return " \\\n  ".join(["curl", *(f"-F {shlex.quote(part)}" for part in parts), f"{address}/v1/scans"])
+    return curl([f"-F {shlex.quote(part)}" for part in parts], f"{address}/v1/scans", needs_key=needs_key)
 
 
 def _parts(run: RunFiles) -> list[tuple[str, Path]]:

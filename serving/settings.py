@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     bundle_public_key: Path | None = Field(
         default=None, description="Ed25519 public key (PEM); bundles without its signature are refused."
     )
+    model_history: Path | None = Field(
+        default=None, description="File of all models served here; with it, an older one than the last is refused."
+    )
 
     max_requests_at_once: int = Field(default=128, gt=0, description="More are answered 503 with Retry-After.")
     max_uploads_at_once: int = Field(default=4, gt=0, description="Visits read at once; more are answered 503.")

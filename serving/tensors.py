@@ -14,6 +14,7 @@ from predictor.model.bundle import ModelBundle
 from predictor.model.outcome_definition import CovariateValue
 from serving.error_handlers import faults_of
 from serving.tensor_schemas import InferRequest, InferTensor, OutputTensor, TensorDescription
+from serving.unique_keys import check_unique_keys
 
 MAX_TEXT: Final = 200  # characters of a category, as in /v1/predictions
 ANSWER, STATUS = "answer", "status"
@@ -32,13 +33,15 @@ def parse_infer_request(body: bytes) -> InferRequest:
     Raises
     ------
     JsonInvalidError, RequestError
-        If the body is no JSON, or not of the protocol's form.
+        If the body is no JSON, has a key twice in one of its objects, or is not of the protocol's form.
     """
     try:
-        return InferRequest.model_validate_json(body)
+        request = InferRequest.model_validate_json(body)
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False)
         raise one_error(faults_of(faults)) from None
+    check_unique_keys(body, n_strings=_n_strings(request))
+    return request
 
 
 def rows_of_tensors(request: InferRequest, bundle: ModelBundle, *, max_rows: int) -> list[FeatureRow]:
@@ -130,6 +133,14 @@ def output_descriptions(bundle: ModelBundle) -> list[TensorDescription]:
         *(TensorDescription(name=name, datatype="FP64", shape=[-1]) for name in numbers),
         *(TensorDescription(name=name, datatype="BYTES", shape=[-1]) for name in texts),
     ]
+
+
+def _n_strings(request: InferRequest) -> int:
+    """Count the keys and texts of a request as its sender wrote them; `parameters` are left to a closer look."""
+    members = [request, *request.inputs, *(request.outputs or [])]
+    values = [request.id, *(item for tensor in request.inputs for item in tensor.data)]
+    n_names = 2 * len(request.inputs) + len(request.outputs or [])  # with the datatype of an input
+    return sum(len(one.model_fields_set) for one in members) + sum(isinstance(one, str) for one in values) + n_names
 
 
 def _output_columns(

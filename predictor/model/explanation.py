@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import ExplanationError
 from predictor.model.bundle import ModelBundle
+from predictor.model.contributions import Contributions
 from predictor.model.learned_features import summary_parts
 from predictor.model.linear_model import LinearEnsemble, LinearResponseModel
 from predictor.model.outcome_definition import Covariate
@@ -24,75 +23,15 @@ Array = NDArray[np.float64]
 MAX_ADDITIVITY_ERROR = 1e-6
 
 
-# Named tuples, not records like the others: columns become contributions, and back, without a look at each number.
-class Contribution(NamedTuple):
-    """What one named input moves the output by, in the outcome's unit."""
-
-    feature: str
-    value: float | str | None  # None: missing, so its imputed value speaks
-    unit: str
-    contribution: float
-    circuit: str
-    kind: str
-    # Share of the fold models in which it points the same way; None where they are not asked.
-    fold_sign_agreement: float | None
-    description: str
-    training_mean: float | None  # what the value is compared with; None for categories
-    deviation: float | None = None  # z against the controls, where this is what moves the output most
-
-
-class ContributionColumns(NamedTuple):
-    """The fields of many contributions, one list each, in the order of `Contribution`."""
-
-    feature: list[str]
-    value: list[float | str | None]
-    unit: list[str]
-    contribution: list[float]
-    circuit: list[str]
-    kind: list[str]
-    fold_sign_agreement: list[float | None]
-    description: list[str]
-    training_mean: list[float | None]
-    deviation: list[float | None]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """Contributions in one arm, largest first; with the base value they add up to the output.
-
-    They are kept as columns and named one by one when asked for: an answer has dozens and speaks of two.
-    """
+    """Contributions in one arm, largest first; with the base value they add up to the output."""
 
     arm: str
     base_value: float  # expected outcome of the average training person in this arm
     output: float
     additivity_error: float
-    columns: ContributionColumns  # of the contributions that are not zero
-
-    @property
-    def contributions(self) -> tuple[Contribution, ...]:
-        """The contributions that are not zero."""
-        return tuple(self.strongest_first())
-
-    @property
-    def by_circuit(self) -> dict[str, float]:
-        """Summed contributions by circuit."""
-        return self._summed(self.columns.circuit)
-
-    @property
-    def by_kind(self) -> dict[str, float]:
-        """Summed contributions by kind of measure."""
-        return self._summed(self.columns.kind)
-
-    def strongest_first(self) -> Iterator[Contribution]:
-        """Name one contribution after the other, for those who need only the first few."""
-        return map(Contribution._make, zip(*self.columns, strict=True))
-
-    def _summed(self, names: list[str]) -> dict[str, float]:
-        sums = dict.fromkeys(names, 0.0)
-        for name, amount in zip(names, self.columns.contribution, strict=True):
-            sums[name] += amount
-        return sums
+    contributions: Contributions  # those that are not zero
 
 
 def explain(bundle: ModelBundle, person: PersonInputs, *, arm: str, output: float | None = None) -> Explanation:
@@ -139,7 +78,7 @@ def explain(bundle: ModelBundle, person: PersonInputs, *, arm: str, output: floa
         base_value=base_value,
         output=output,
         additivity_error=error,
-        columns=_columns(bundle, person, of_input, by_fold, is_by_deviation),
+        contributions=_contributions(bundle, person, of_input, by_fold, is_by_deviation),
     )
 
 
@@ -188,28 +127,29 @@ def _of_what_was_brought(
     return moved[0], moved[1:]
 
 
-def _columns(
+def _contributions(
     bundle: ModelBundle,
     person: PersonInputs,
     of_input: Array,
     by_fold: Array | None,
     is_by_deviation: NDArray[np.bool_] | None,
-) -> ContributionColumns:
-    """Name what is not zero, largest first and by name where equal."""
-    named = bundle.plan.named
+) -> Contributions:
+    """Put what is not zero in order, largest first and by name where equal."""
+    named, n_measured = bundle.plan.named, len(bundle.definitions)
     totals = _of_names(bundle, of_input)
     in_order = named.alphabetical[np.argsort(-np.abs(totals[named.alphabetical]), kind="stable")]
     shown = in_order[: np.count_nonzero(totals)]
-    return ContributionColumns(
-        feature=named.names[shown].tolist(),
-        value=_values(bundle, person, shown),
-        unit=named.units[shown].tolist(),
-        contribution=totals[shown].tolist(),
-        circuit=named.circuits[shown].tolist(),
-        kind=named.kinds[shown].tolist(),
+    covariates = {
+        place: _covariate_value(named.covariates[shown[place] - n_measured], person)
+        for place in np.flatnonzero(shown >= n_measured).tolist()
+    }
+    return Contributions(
+        named=named,
+        shown=shown,
+        amounts=totals[shown],
+        numbers=person.values.take(shown, mode="clip"),
+        covariate_values=covariates,
         fold_sign_agreement=_sign_agreement(bundle, totals, by_fold, shown),
-        description=named.descriptions[shown].tolist(),
-        training_mean=named.training_means[shown].tolist(),
         deviation=_told_deviations(bundle, person, is_by_deviation, shown),
     )
 
@@ -222,40 +162,26 @@ def _of_names(bundle: ModelBundle, of_inputs: Array) -> Array:
     return np.concatenate([of_features, np.add.reduceat(of_inputs, starts, axis=-1)], axis=-1)
 
 
-def _values(bundle: ModelBundle, person: PersonInputs, shown: NDArray[np.intp]) -> list[float | str | None]:
-    """Return what the person has under each name, None where it is missing."""
-    n_measured, covariates = len(bundle.definitions), bundle.plan.named.covariates
-    of_inputs = person.values.take(shown, mode="clip").tolist()
-    return [
-        (None if value != value else value)
-        if number < n_measured
-        else _covariate_value(covariates[number - n_measured], person)
-        for number, value in zip(shown.tolist(), of_inputs, strict=True)
-    ]
-
-
 def _covariate_value(covariate: Covariate, person: PersonInputs) -> float | str | None:
     value = person.covariates.get(covariate.name)
     return None if value is None else float(value) if covariate.kind == "number" else str(value)
 
 
-def _sign_agreement(
-    bundle: ModelBundle, totals: Array, by_fold: Array | None, shown: NDArray[np.intp]
-) -> list[float | None]:
+def _sign_agreement(bundle: ModelBundle, totals: Array, by_fold: Array | None, shown: NDArray[np.intp]) -> Array | None:
     if by_fold is None:
-        return [None] * len(shown)
+        return None
     in_folds = _of_names(bundle, by_fold)[:, shown]
     is_same = in_folds * np.sign(totals[shown]) > 0
-    return list((np.add.reduce(is_same, axis=0, dtype=np.float64) / len(in_folds)).tolist())
+    return np.asarray(np.add.reduce(is_same, axis=0, dtype=np.float64) / len(in_folds))
 
 
 def _told_deviations(
     bundle: ModelBundle, person: PersonInputs, is_by_deviation: NDArray[np.bool_] | None, shown: NDArray[np.intp]
-) -> list[float | None]:
-    """Return z against the controls where it is this that moves the output most."""
+) -> Array | None:
+    """Return z against the controls where it is this that moves the output most, NaN elsewhere."""
     if person.deviations is None or is_by_deviation is None:
-        return [None] * len(shown)
+        return None
     z = np.full(len(bundle.plan.named.names), np.nan)
     z[bundle.source_numbers] = person.deviations.z
     z[: len(bundle.definitions)][~is_by_deviation[: len(bundle.definitions)]] = np.nan
-    return [None if value != value else value for value in z[shown].tolist()]
+    return np.asarray(z[shown])

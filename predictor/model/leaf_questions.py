@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.errors import ModelBundleError
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 Bits = NDArray[np.unsignedinteger[Any]]
 
 WORD = 64
+# Questions on the ways to all leaves together, in every arm; a random forest of 4,300 trees has a quarter of a million.
+# Few bytes can describe trees (one long comb is enough) whose prepared arrays would fill any memory.
+MAX_STEPS = 5_000_000
 _ALL = np.uint64(2**64 - 1)
 
 
@@ -82,10 +87,16 @@ def questions_of(
         Number of models, and of slots.
     left, right, column, threshold, value
         Of every node, as in `TreeArrays`; column -1 at leaves.
+
+    Raises
+    ------
+    ModelBundleError
+        If the trees are so many, or so deep, that they would not fit into memory.
     """
     levels = _levels(root, left, right, column)
     tree, node = (np.concatenate(parts) for parts in zip(*levels, strict=True))
     n_leaves, first_leaf = _leaves_below([nodes for _, nodes in levels], left, right, column)
+    _check_size(int(n_leaves[node[column[node] >= 0]].sum()))
     is_lone = column[root] < 0
     n_words = np.where(is_lone, 0, -(-n_leaves[root] // WORD))
     word_start = np.cumsum(n_words) - n_words
@@ -97,6 +108,7 @@ def questions_of(
     most = int(n_leaves[root].max(initial=1))
     narrow = np.dtype(f"u{next((size for size in (1, 2, 4) if most <= 8 * size), 8)}")
     shape = (int(row.max(initial=-1)) + 1, int(n_words.sum()))
+    _check_size(shape[0] * shape[1])
     return LeafQuestions(
         column=_in_rows(column[asked].astype(np.intp), row, word, np.zeros(shape, np.intp)),
         threshold=_in_rows(threshold[asked], row, word, np.zeros(shape)),
@@ -107,6 +119,11 @@ def questions_of(
         values=values,
         constant=constant.reshape(-1, n_models),
     )
+
+
+def _check_size(n_steps: int) -> None:
+    if n_steps > MAX_STEPS:
+        raise ModelBundleError(f"expected trees with at most {MAX_STEPS} steps to their leaves, found {n_steps}.")
 
 
 def _in_rows(entries: NDArray[Any], row: Indices, word: Indices, empty: NDArray[Any]) -> NDArray[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from numbers import Real
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,7 @@ from predictor.errors import TableError, UnknownFeatureError
 from predictor.model.bundle import ModelBundle
 from predictor.model.learned_features import LearnedDeviations
 from predictor.model.outcome_definition import MAX_ABS_VALUE, CovariateValue, finite_number, is_missing
+from predictor.model.possible_values import PossibleRange
 
 SHOWN_NAMES = 5
 # Exactly these, since a boolean is an integer to Python; an integer may be too long for a float.
@@ -53,7 +56,7 @@ def person_inputs(
     UnknownFeatureError
         If a feature is neither the model's nor the recipe's.
     ValueOutOfRangeError
-        If a value is not a finite number.
+        If a value is not a finite number, or none that such a measure can have.
     TableError
         If a covariate or a level of one is unknown.
     """
@@ -88,13 +91,16 @@ def _measured(
             for name, value in features.items()
         }
         found = np.array(list(numbers.values()), dtype=np.float64)
-    names = bundle.plan.feature_names
-    if tuple(numbers) == names:
-        return found, numbers
-    number_of, measured = bundle.plan.feature_number, np.full(len(names) + 1, np.nan)
-    # What the model does not take goes to a place behind the last.
-    measured[[number_of.get(name, len(names)) for name in numbers]] = found
-    return measured[:-1], numbers
+    plan, measured, has_others = bundle.plan, found, False
+    if tuple(numbers) != plan.feature_names:
+        number_of, n_names = plan.feature_number, len(plan.feature_names)
+        placed = np.full(n_names + 1, np.nan)
+        # What the model does not take goes to a place behind the last.
+        placed[[number_of.get(name, n_names) for name in numbers]] = found
+        measured, has_others = placed[:-1], not numbers.keys() <= number_of.keys()
+    if has_others or (measured < plan.lowest).any() or (measured > plan.highest).any():
+        _check_ranges(numbers, plan.ranges, what="feature")
+    return measured, numbers
 
 
 def _plain_numbers(values: list[float | None]) -> NDArray[np.float64] | None:
@@ -116,7 +122,18 @@ def _covariate_columns(covariates: Mapping[str, CovariateValue], bundle: ModelBu
         if value is not None and is_missing(value):
             finite_number(value, where=f"covariate {covariate.name}")  # NaN is no way to say missing
         columns += covariate.encode_one(value)
+    _check_ranges(covariates, bundle.plan.covariate_ranges, what="covariate")
     return np.array(columns, dtype=np.float64)
+
+
+def _check_ranges(
+    values: Mapping[str, CovariateValue], ranges: Mapping[str, PossibleRange], *, what: Literal["feature", "covariate"]
+) -> None:
+    """Refuse numbers that such a measure cannot have."""
+    for name, possible in ranges.items():
+        value = values.get(name)
+        if isinstance(value, Real) and not possible.lower <= value <= possible.upper:
+            raise possible.refuse(where=f"{what} {name[:120]}")
 
 
 def _harmonise(
@@ -160,7 +177,8 @@ def _judge(
 
 def _refuse_unknown(names: Collection[str]) -> None:
     shown = ", ".join(name[:120] for name in sorted(names)[:SHOWN_NAMES])
-    raise UnknownFeatureError(f"{len(names)} names are no features of the model: {shown}.", where=shown)
+    counted = "1 name is no feature" if len(names) == 1 else f"{len(names)} names are no features"
+    raise UnknownFeatureError(f"{counted} of the model: {shown}.", where=shown)
 
 
 def _refuse_unknown_covariate(covariates: Mapping[str, CovariateValue], bundle: ModelBundle) -> None:

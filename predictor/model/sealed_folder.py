@@ -27,8 +27,8 @@ def digest_of(content: bytes) -> str:
 
 def manifest_of(files: Mapping[str, bytes]) -> bytes:
     """Manifest: digest and size of every file, by its path inside the folder."""
-    listed = {name: {"sha256": digest_of(content), "size": len(content)} for name, content in files.items()}
-    return canonical_json({"files": listed})
+    digests = {name: digest_of(content) for name, content in files.items()}
+    return _spelled({name: len(content) for name, content in files.items()}, digests)
 
 
 def write_sealed_folder(folder: Path, files: Mapping[str, bytes]) -> str:
@@ -138,6 +138,10 @@ def read_signature(folder: Path) -> str | None:
         raise BundleDamagedError("expected a signature as text.", where=SIGNATURE) from error
 
 
+def _spelled(sizes: Mapping[str, int], digests: Mapping[str, str]) -> bytes:
+    return canonical_json({"files": {name: {"sha256": digests[name], "size": size} for name, size in sizes.items()}})
+
+
 def _is_empty_or_sealed(folder: Path) -> bool:
     return folder.is_dir() and (not any(folder.iterdir()) or (folder / MANIFEST).is_file())
 
@@ -164,7 +168,8 @@ def _read(folder: Path, name: str, size: int, *, limit: int) -> bytes:
     if size > limit:
         raise BundleDamagedError(f"expected at most {limit} bytes, found {size}.", where=name)
     try:
-        descriptor = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        # No link is followed, and a pipe that took the file's place is not waited for.
+        descriptor = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:
             content = file.read(size + 1)
     except OSError as error:
@@ -179,8 +184,12 @@ def _parse_manifest(content: bytes) -> tuple[dict[str, int], dict[str, str]]:
         listed = parse_json(content)["files"]
         sizes = {str(name): int(entry["size"]) for name, entry in listed.items()}
         digests = {str(name): str(entry["sha256"]) for name, entry in listed.items()}
+        is_as_written = content == _spelled(sizes, digests)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise BundleDamagedError("the manifest does not list sizes and digests of files.", where=MANIFEST) from error
+    # Other spaces or another order would leave what is listed as it was, and yet give another digest.
+    if not is_as_written:
+        raise BundleDamagedError("the manifest is not spelled as it was written.", where=MANIFEST)
     if any(size < 0 for size in sizes.values()):
         raise BundleDamagedError("the manifest lists a negative size.", where=MANIFEST)
     return sizes, digests

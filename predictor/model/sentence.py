@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from itertools import islice, takewhile
 
+import numpy as np
+
 from predictor.model.bundle import ModelBundle
-from predictor.model.explanation import Contribution, Explanation
+from predictor.model.contributions import Contribution
+from predictor.model.explanation import Explanation
 from predictor.model.scoring_plan import CLINICAL
 
 # A shift or a single influence smaller than this share of the usual error is not worth telling as a reason.
@@ -36,7 +39,8 @@ def explanation_sentence(explanation: Explanation, bundle: ModelBundle) -> str:
     opening = f"{opening}, {_number(abs(shift))} {direction} {average}"
     if not drivers:
         return f"{opening}; many small influences add up to this, and no single measure stands out."
-    pushing = sum(abs(amount) for amount in explanation.columns.contribution if amount * shift > 0)
+    amounts = explanation.contributions.amounts
+    pushing = float(np.abs(amounts[amounts * shift > 0]).sum())
     is_mostly = sum(abs(driver.contribution) for driver in drivers) >= MOSTLY * pushing
     link = "mostly because" if is_mostly else "where many small influences add up; the largest is that"
     return f"{opening}, {link} {' and '.join(_phrase(driver) for driver in drivers)}."
@@ -65,13 +69,13 @@ def _what_the_model_uses(bundle: ModelBundle) -> str | None:
 
 def _drivers(explanation: Explanation, shift: float, *, at_least: float) -> list[Contribution]:
     """Return the strongest measured input that pushes the way of the shift, and the next if at least half as strong."""
-    strong = takewhile(lambda one: abs(one.contribution) >= at_least, explanation.strongest_first())
+    strong = takewhile(lambda one: abs(one.contribution) >= at_least, explanation.contributions)
     candidates = list(islice((one for one in strong if one.value is not None and one.contribution * shift > 0), 2))
     return [one for one in candidates if abs(one.contribution) >= abs(candidates[0].contribution) / 2]
 
 
 def _but_balanced(explanation: Explanation, noteworthy: float) -> str:
-    largest = next(explanation.strongest_first(), None)
+    largest = next(iter(explanation.contributions), None)
     is_balanced = largest is not None and abs(largest.contribution) >= noteworthy
     return ": influences in both directions cancel out" if is_balanced else "; no single measure stands out"
 

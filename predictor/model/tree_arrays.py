@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import ModelBundleError
-from predictor.model.leaf_questions import LeafQuestions, questions_of
+from predictor.model.leaf_questions import MAX_STEPS, LeafQuestions, questions_of
 from predictor.model.linear_model import check_arrays
 
 Array = NDArray[np.float64]
@@ -43,6 +43,8 @@ class TreeArrays:
 
     def __post_init__(self) -> None:
         n_nodes, shape = len(self.column), self.arm_values.shape
+        if n_nodes * shape[0] > MAX_STEPS:
+            raise ModelBundleError(f"expected at most {MAX_STEPS} nodes of trees, counted in every arm.")
         check_arrays(self, {name: (n_nodes,) for name in ("threshold", "left", "right", "value")})
         check_arrays(self, {"arm_values": shape, "n_passing": (shape[0] if len(self.n_passing) else 0, n_nodes)})
         _check_starts(self.tree_start, n_nodes, at_least=1)

@@ -107,6 +107,12 @@ REFERENCES: Final[Mapping[str, Reference]] = {
         "Information Processing Systems 30.",
         "",
     ),
+    "lundberg2020": Reference(
+        "Lundberg et al., 2020",
+        "Lundberg SM, et al. (2020). From local explanations to global understanding with explainable AI for trees. "
+        "Nature Machine Intelligence 2:56-67.",
+        "10.1038/s42256-019-0138-9",
+    ),
     "mclaren2012": Reference(
         "McLaren et al., 2012",
         "McLaren DG, et al. (2012). A generalized form of context-dependent psychophysiological interactions (gPPI). "

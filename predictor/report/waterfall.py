@@ -103,10 +103,11 @@ def waterfall_svg(answer: Mapping[str, Any], *, width: float = 720, n_top: int =
         shapes += _draw_step(row, axis, top=top + offset, unit=outcome["unit"], digits=digits)
         if index + 2 < len(rows) and not is_narrow:  # on a telephone it would run through the labels
             shapes.append(_draw_link(row, axis, top=top + offset + 18, length=row_height - 18))
+    shapes.append(text("Research use only.", x=8, y=bottom + 56, size=12, font_weight="600"))
     return figure(
         shapes,
         width=width,
-        height=bottom + 44,
+        height=bottom + 64,
         title="What the number is made of",
         description=_in_words(rows, outcome["unit"], digits),
     )

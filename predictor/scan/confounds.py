@@ -35,6 +35,8 @@ _MODEL_SUFFIXES: Final = {
 }
 # Angles become millimetres on a sphere of this radius (Power 2012, doi 10.1016/j.neuroimage.2011.10.018).
 HEAD_RADIUS_MM: Final = 50.0
+# Larger columns are made smaller while they are centred: rounding beside them exceeds what counts as zero.
+LARGEST_CENTRED: Final = 2.0**20
 
 # Name -> arguments of nilearn's load_confounds. "motion24" are 6 parameters, their derivatives and the squares of both
 # (Friston 1996); acompcor takes 5 components each of white matter and CSF (Muschelli 2014, Parkes 2018,
@@ -390,13 +392,25 @@ def _load_through_nilearn(table: ConfoundsTable, used: str) -> pd.DataFrame:
         names += [name for name in table.column_names if name in components or name.startswith("cosine")]
     with _folder_that_nilearn_accepts() as folder:
         stem = Path(folder) / _NEUTRAL_STEM
-        _checked(table, names).to_csv(f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False, na_rep="n/a")
+        columns, factors = _scaled_down(_checked(table, names))
+        columns.to_csv(f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False, na_rep="n/a")
         description = json.dumps({name: {"Mask": mask} for name, mask in components.items()})
         Path(f"{stem}_desc-confounds_timeseries.json").write_text(description, encoding="utf-8")
         image = f"{stem}_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
         loaded, _ = load_confounds(image, **CONFOUND_STRATEGIES[used])
     assert isinstance(loaded, pd.DataFrame)
-    return loaded
+    return loaded * factors[loaded.columns]
+
+
+def _scaled_down(columns: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Return columns that are small enough to be centred, and what to multiply each by afterwards.
+
+    Of large numbers, such as the square of a tissue signal, nilearn's centring leaves more than it takes for zero, and
+    warns. Powers of two change no digit.
+    """
+    size = columns.abs().max().fillna(0.0)
+    factors = (2.0 ** np.frexp(size)[1]).where(size > LARGEST_CENTRED, 1.0)
+    return columns / factors, factors
 
 
 def _folder_that_nilearn_accepts() -> TemporaryDirectory[str]:

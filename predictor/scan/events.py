@@ -108,9 +108,9 @@ def _check_conditions(
     if not absent:
         return
     found = [name for name in dict.fromkeys(names) if name not in MISSING_CELLS]
-    listed = ", ".join(name[:40] for name in found[:20]) + (", ..." if len(found) > 20 else "")
     raise ConditionMissingError(
-        f"no event stands for {' or '.join(absent)}; column {description.column} holds: {listed or 'nothing'}.",
+        f"no event stands for {' or '.join(absent)}; column {description.column}",
+        found=found,
         where=f"{where}, column {description.column}",
         remedy=(
             f"Write a task description with [{description.kind}.conditions] and "

@@ -30,7 +30,9 @@ class ScanLimits:
 
     max_volumes: int = 5_000
     max_voxels_per_volume: int = 24_000_000  # 0.7 mm whole head
-    max_inflated_bytes: int = 16 * 2**30  # all volumes together, as the header promises them
+    max_inflated_bytes: int = 16 * 2**30 - 1  # all volumes together, as the header promises them
+    # Inflated over compressed bytes. Masked scans come to 10, integers kept as doubles to 40; deflate itself to 1,000.
+    max_inflation: int = 100
     max_extension_bytes: int = 16 * 2**20  # between the header and the first volume
     max_kept_bytes: int = 256 * 2**20  # region and carpet voxels of all volumes, which stay in memory
 

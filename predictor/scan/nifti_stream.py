@@ -11,11 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.errors import ScanHeaderError, ScanTruncatedError
+from predictor.errors import ScanHeaderError, ScanTooLargeError, ScanTruncatedError
 from predictor.scan.gzip_members import GZIP_MAGIC, GzipMembers
 from predictor.scan.nifti_header import LENGTH_BYTES, NiftiHeader, ScanLimits, header_length, parse_header
 
 __all__ = ["NiftiHeader", "NiftiStream", "ScanLimits", "VolumeConsumer"]
+
+# Inflating this much costs 50 ms, whatever it comes from; beyond it, what shrinks as no scan does is refused.
+ALWAYS_INFLATED_BYTES = 64 * 2**20
 
 
 class VolumeConsumer(Protocol):
@@ -44,6 +47,7 @@ class NiftiStream:
         self._limits = limits
         self._has_begun = False
         self._gzip: GzipMembers | None = None
+        self._n_compressed = self._n_inflated = 0  # bytes
         self._head = bytearray()
         self._header: NiftiHeader | None = None
         self._n_to_skip = 0  # bytes of header extensions
@@ -69,7 +73,9 @@ class NiftiStream:
         if self._gzip is None:
             self._read(view)
             return
+        self._n_compressed += len(view)
         for piece in self._gzip.inflate(view):
+            self._check_inflation(len(piece))
             self._read(memoryview(piece))
 
     def close(self) -> None:
@@ -91,6 +97,16 @@ class NiftiStream:
         if self._n_read < self._header.n_volumes:
             message = f"the header promises {self._header.n_volumes} volumes, the data end after {self._n_read}."
             raise ScanTruncatedError(message) if self._gzip is None else ScanHeaderError(message)
+
+    def _check_inflation(self, n_bytes: int) -> None:
+        """Refuse a bomb early, also one whose header promises all of it."""
+        self._n_inflated += n_bytes
+        limit = self._limits.max_inflation
+        if self._n_inflated > max(ALWAYS_INFLATED_BYTES, limit * self._n_compressed):
+            raise ScanTooLargeError(
+                f"expected a scan compressed to no less than 1/{limit} of its size, found one that inflates further.",
+                remedy="Send the scan as fMRIPrep writes it; an image that is empty nearly everywhere, uncompressed.",
+            )
 
     def _read(self, data: memoryview) -> None:
         """Take inflated bytes."""

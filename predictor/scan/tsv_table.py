@@ -196,8 +196,13 @@ def _check_header(header: tuple[str, ...], where: str) -> None:
             f"expected a name for every column, column {header.index('') + 1} has none.", where=f"{where}, header"
         )
     if len(set(header)) != len(header):
-        twice = sorted({name for name in header if header.count(name) > 1})
-        raise TableError(f"expected every column once, found twice: {_listed(twice)}.", where=f"{where}, header")
+        # By number: where the header is missing, its names are a person's cells.
+        first = {name: number for number, name in reversed(list(enumerate(header, start=1)))}
+        again, name = next(item for item in enumerate(header, start=1) if first[item[1]] < item[0])
+        raise TableError(
+            f"expected every column once, column {again} has the name of column {first[name]}.",
+            where=f"{where}, header",
+        )
 
 
 def _number(cell: str) -> float:

@@ -20,6 +20,7 @@ from predictor.errors import (
     UsageError,
 )
 from serving.access.api_keys import KEY_PREFIX, ApiKeys
+from serving.access.listening import is_reached_by_others
 from serving.access.principal import Principal
 from serving.access.rate_limit import TokenBuckets
 from serving.access.route_table import Rule
@@ -67,7 +68,8 @@ class AccessControl:
         self._cookie = _Lookup(b"cookie:", lambda cookie: (self.sign_ins.verify(cookie), math.inf), self._threads)
         tokens = token_verifier_of(settings)
         self._token = _Lookup(b"token:", tokens.verify, self._token_threads) if tokens else None
-        self._demands_keys = settings.require_keys or tokens is not None
+        # A service that others reach stays closed even when a database without keys takes the place of its own.
+        self._demands_keys = settings.require_keys or tokens is not None or is_reached_by_others(settings)
         self._is_open_until = -math.inf
 
     async def is_open(self) -> bool:
@@ -165,7 +167,8 @@ class AccessControl:
         believed = self._believed.get(digest)
         if believed is not None and believed[1] > self._clock():
             return believed[0]
-        self._check_failures(address)
+        if believed is None:  # who was known a moment ago must not be held up by a neighbour who guesses
+            self._check_failures(address)
         try:
             principal, valid_for_s = await lookup.run(credential)
         except CredentialsInvalidError:

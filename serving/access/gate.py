@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlsplit
+from contextlib import suppress
+from typing import TypeGuard
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from predictor.errors import (
+    AddressUnknownError,
     CredentialsInvalidError,
     CredentialsMissingError,
+    DatabaseUnavailableError,
     ForeignPageError,
+    MethodNotAllowedError,
     PredictorError,
     ScopeMissingError,
 )
@@ -50,6 +55,8 @@ class AccessGate:
         try:
             cookie = await _admit(scope)
         except PredictorError as error:
+            if isinstance(error, AddressUnknownError | MethodNotAllowedError):
+                await _lead_on(scope)
             return await _refusal(Request(scope), error)(scope, receive, send)
         await self.app(scope, receive, send if cookie is None else _with_cookie(send, cookie))
 
@@ -58,8 +65,8 @@ async def _admit(scope: Scope) -> str | None:
     """Find out who asks and whether they may; return the cookie to give them, if any."""
     rule = ROUTE_TABLE.find(scope["method"], scope["path"])
     authorization, cookies, comes_from = _headers_of(scope)
-    if authorization is None and scope["method"] not in _SAFE_METHODS:
-        _check_own_page(comes_from)  # no other site's page can send this header without being asked first
+    if scope["method"] not in _SAFE_METHODS and not _is_bearer(authorization):
+        _check_own_page(comes_from)
     if rule.needs == "nothing":
         return None
     access: AccessControl = scope["app"].state.access
@@ -72,6 +79,14 @@ async def _admit(scope: Scope) -> str | None:
         raise ScopeMissingError(f"expected a key with the scope {rule.needs}.")
     access.spend(principal, rule)
     return None
+
+
+async def _lead_on(scope: Scope) -> None:
+    """Let the page of an unknown address offer what everybody may open while no keys are asked for."""
+    access: AccessControl = scope["app"].state.access
+    with suppress(DatabaseUnavailableError):
+        if await access.is_open():
+            scope["state"]["principal"] = LOCAL
 
 
 def address_of(scope: Scope) -> str:
@@ -97,10 +112,17 @@ def _headers_of(scope: Scope) -> tuple[str | None, str, dict[bytes, bytes]]:
 async def _identify(access: AccessControl, authorization: str | None, cookies: str, *, address: str) -> Principal:
     if authorization is None:
         return await access.browser_of(cookie_of(cookies, SIGN_IN_COOKIE), address=address)
-    kind, _, credential = authorization.partition(" ")
-    if kind.lower() != "bearer":
+    if not _is_bearer(authorization):
         raise CredentialsInvalidError("expected one Authorization header of the kind Bearer.")
-    return await access.bearer_of(credential.strip(), address=address)
+    return await access.bearer_of(authorization.partition(" ")[2].strip(), address=address)
+
+
+def _is_bearer(authorization: str | None) -> TypeGuard[str]:
+    """Whether a key or token came along, which no other site's page can send without asking us first.
+
+    A browser adds what a person once typed into its own window ("Basic") to whatever any page sends here.
+    """
+    return authorization is not None and authorization.partition(" ")[0].lower() == "bearer"
 
 
 def _neighbour(scope: Scope, rule: Rule, cookies: str) -> tuple[Principal, str | None]:
@@ -121,7 +143,7 @@ def _check_own_page(comes_from: dict[bytes, bytes]) -> None:
         is_own = site in (b"none", b"same-origin")
     else:  # browsers from before 2023
         origin = comes_from.get(b"origin")
-        is_own = origin is None or urlsplit(origin).netloc == comes_from.get(b"host")
+        is_own = origin is None or origin.partition(b"://")[2] == comes_from.get(b"host")
     if not is_own:
         raise ForeignPageError("this address takes requests from this service's own pages only.")
 

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from predictor.errors import HostsUnnamedError, ListenerOpenError
 from serving.settings import Settings
 
-_HOST = "--host or KRP_HOST"
+_HOST, _NAMES = "--host or KRP_HOST", "KRP_ALLOWED_HOSTS"
 
 
 def check_may_listen(settings: Settings, *, has_keys: bool) -> None:
@@ -23,7 +23,7 @@ def check_may_listen(settings: Settings, *, has_keys: bool) -> None:
     Raises
     ------
     ListenerOpenError
-        If the address is not a loopback address, and everybody would be let in.
+        If others reach it, and everybody would be let in.
     HostsUnnamedError
         If the address is not a loopback address, and the settings do not say by which names others reach it.
     UsageError
@@ -33,16 +33,20 @@ def check_may_listen(settings: Settings, *, has_keys: bool) -> None:
         from serving.access.access_control import token_verifier_of
 
         token_verifier_of(settings)
-    if is_loopback(settings.host):
-        return
-    if not (has_keys or settings.require_keys or settings.oidc_issuer):
+    is_here = is_loopback(settings.host)
+    if is_reached_by_others(settings) and not (has_keys or settings.require_keys or settings.oidc_issuer):
+        expected = "a loopback address such as 127.0.0.1" if not is_here else "names of this machine only"
+        found = settings.host if not is_here else "one by which others come through a proxy"
         raise ListenerOpenError(
-            f"expected a loopback address such as 127.0.0.1 while there are no keys, got {settings.host}.", where=_HOST
+            f"expected {expected} while there are no keys, found {found}.", where=_NAMES if is_here else _HOST
         )
-    if all(is_loopback(host) for host in settings.allowed_hosts):
-        raise HostsUnnamedError(
-            f"expected the names by which others reach {settings.host}, found none.", where="KRP_ALLOWED_HOSTS"
-        )
+    if not is_here and all(map(is_loopback, settings.allowed_hosts)):
+        raise HostsUnnamedError(f"expected the names by which others reach {settings.host}, found none.", where=_NAMES)
+
+
+def is_reached_by_others(settings: Settings) -> bool:
+    """Whether somebody on another machine can ask: directly, or by a name that a proxy on this machine hands on."""
+    return not all(map(is_loopback, (settings.host, *settings.allowed_hosts)))
 
 
 def is_loopback(host: str) -> bool:
@@ -54,6 +58,6 @@ def is_loopback(host: str) -> bool:
     (True, True, False)
     """
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False

@@ -112,7 +112,13 @@ class ProviderKeys:
 
 
 def fetch_json(address: str) -> Any:
-    """Return the JSON document at an address; it follows no redirects and reads no more than a mebibyte."""
+    """Return the JSON document at an address; it follows no redirects and reads no more than a mebibyte.
+
+    Raises
+    ------
+    OSError, HTTPException, ValueError
+        If there is none, or it is too large.
+    """
     opener = urllib.request.build_opener(_NoRedirects)
     with opener.open(address, timeout=TIMEOUT_S) as response:
         content = response.read(MAX_DOCUMENT_BYTES + 1)

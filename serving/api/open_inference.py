@@ -129,7 +129,7 @@ async def infer(request: Request) -> Response:
     answers = await score_all(rows, model)
     # Made before the audit entry is written: an output that the model does not have is the caller's mistake.
     content = await at_once_or_in_thread(len(rows) <= N_ROWS_AT_ONCE, _reply, asked, answers, model)
-    await deliver(request, rows_scored(answers, body), model)
+    await deliver(request, await at_once_or_in_thread(is_short, rows_scored, answers, body), model)
     return Response(content, media_type="application/json")
 
 

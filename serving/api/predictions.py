@@ -15,7 +15,7 @@ from serving.api.body_route import BodyRoute
 from serving.dependencies import model_of, require_json, settings_of, wants_to_keep
 from serving.envelope import Envelope
 from serving.event_loop import N_BYTES_AT_ONCE, N_ROWS_AT_ONCE, at_once_or_in_thread
-from serving.feature_rows import rows_of_request, score_rows
+from serving.feature_rows import rows_of_request, score_in_turns
 from serving.model_store import LoadedModel
 from serving.prediction_request import parse_prediction_request
 from serving.schemas import KEEP_PARAMETER, PredictionRow, PredictionsReply, problem_responses
@@ -46,7 +46,8 @@ async def predict(request: Request) -> Response:
     is_short = len(body) <= N_BYTES_AT_ONCE
     rows = (await at_once_or_in_thread(is_short, parse_prediction_request, body, max_rows=max_rows)).rows
     answers = await score_all(rows_of_request(rows), model)
-    envelopes = await deliver(request, rows_scored(answers, body), model, keep=keep)
+    scored = await at_once_or_in_thread(is_short, rows_scored, answers, body)
+    envelopes = await deliver(request, scored, model, keep=keep)
     content = await at_once_or_in_thread(len(rows) <= N_ROWS_AT_ONCE, _reply, rows, envelopes)
     return Response(content, media_type="application/json")
 
@@ -59,7 +60,7 @@ async def score_all(rows: list[FeatureRow], model: LoadedModel) -> list[bytes]:
     TableError
         If a row does not fit the model; of several such rows all are listed.
     """
-    answers, faults = await at_once_or_in_thread(len(rows) <= N_ROWS_AT_ONCE, score_rows, rows, model)
+    answers, faults = await score_in_turns(rows, model)
     if faults:
         raise one_error(faults)
     return [answer for answer in answers if answer is not None]

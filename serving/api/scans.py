@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
@@ -15,14 +14,18 @@ from predictor.scan.task_description import RUN_KINDS
 from serving.answering import Scored, deliver
 from serving.covariates import CovariateValues, covariates_from_json
 from serving.dependencies import AppSettings, CurrentModel, require_form, wants_to_keep
+from serving.event_loop import compute_in_thread
 from serving.model_store import LoadedModel
 from serving.multipart_form import feed_in_thread
-from serving.scan_upload import MAX_RUNS_OF_A_KIND, TABLE_PARTS, TABLES_OF_A_RUN, ScanUpload, UploadedVisit, upload_for
+from serving.scan_upload import MAX_RUNS_OF_A_KIND, TABLE_PARTS, ScanUpload, UploadedVisit, upload_for
 from serving.schemas import KEEP_PARAMETER, Envelope, problem_responses
 
 router = APIRouter(prefix="/v1", tags=["predictions"])
-_FILE: dict[str, Any] = {"type": "string", "format": "binary"}
-_FURTHER_RUN = rf"^({'|'.join(RUN_KINDS)})_([2-9]|1[0-9]|{MAX_RUNS_OF_A_KIND})(_({'|'.join(TABLES_OF_A_RUN)}))?$"
+_FILE: dict[str, Any] = {"type": "string", "contentMediaType": "application/octet-stream"}
+_NUMBER = rf"([2-9]|1[0-9]|{MAX_RUNS_OF_A_KIND})"
+# As the first run of each kind has them: a resting run has no events.
+_ENDINGS = "|".join(f"{part.split('_')[0]}_{_NUMBER}_{part.split('_', 1)[1]}" for part in TABLE_PARTS)
+_FURTHER_RUN = rf"^(({'|'.join(RUN_KINDS)})_{_NUMBER}|{_ENDINGS})$"
 _FORM: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -37,6 +40,8 @@ _FORM: dict[str, Any] = {
     # Further runs of a kind and their tables: rest_2, rest_2_confounds, ...
     "patternProperties": {_FURTHER_RUN: _FILE},
     "additionalProperties": False,
+    "anyOf": [{"required": [kind]} for kind in RUN_KINDS],
+    "dependentRequired": {part: [part.split("_")[0]] for part in TABLE_PARTS},
 }
 REQUEST: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _FORM}}},
@@ -63,7 +68,7 @@ async def score_scans(request: Request, model: CurrentModel, settings: AppSettin
     keep = wants_to_keep(request)
     upload = upload_for(request.headers["content-type"], model, settings)
     await feed_in_thread(upload.feed, request.stream())
-    answer = await asyncio.to_thread(_score, upload, model)
+    answer = await compute_in_thread(_score, upload, model)
     (envelope,) = await deliver(request, [Scored.of_visit(answer)], model, keep=keep)
     return Response(envelope.to_bytes(), media_type="application/json")
 

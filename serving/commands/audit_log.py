@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from predictor.console import emit, say
 from predictor.errors import AuditLogBrokenError, UsageError
+from serving.commands.opened_database import add_database_url, opened_database
 
 if TYPE_CHECKING:
-    from serving.store.audit_chain import AuditChain
     from serving.store.audit_entry import AuditEntry
 
 N_SHOWN = 20
@@ -45,7 +43,7 @@ def add_audit_log(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
     show.add_argument("--after", type=int, metavar="SEQ", help="entries beyond this number instead, the oldest first")
     show.add_argument("--limit", type=int, default=N_SHOWN, metavar="N", help=f"at most N entries ({N_SHOWN})")
     for action, run in ((verify, verify_log), (show, show_log)):
-        action.add_argument("--database-url", metavar="URL", help="the service's database (default: KRP_DATABASE_URL)")
+        add_database_url(action)
         action.add_argument("--json", action="store_true", help="print JSON; `show` prints one entry per line")
         action.set_defaults(run=run)
 
@@ -55,7 +53,7 @@ def verify_log(arguments: argparse.Namespace) -> int:
     from serving.store.chain_report import read_anchor
 
     expected = read_anchor(arguments.expect) if arguments.expect else None
-    with _opened(arguments) as chain:
+    with opened_database(arguments, must_exist=True) as (_, chain):
         report = chain.verify(expected=expected)
     if arguments.json:
         emit(json.dumps(report.document()))
@@ -71,7 +69,7 @@ def show_log(arguments: argparse.Namespace) -> int:
     """Print entries in their order."""
     if arguments.limit < 1 or (arguments.after is not None and arguments.after < 0):
         raise UsageError("expected --limit of at least 1 and --after of at least 0.", where="--limit, --after")
-    with _opened(arguments) as chain:
+    with opened_database(arguments, must_exist=True) as (_, chain):
         after = arguments.after
         if after is None:
             after = max(0, chain.head().sequence - arguments.limit)
@@ -88,17 +86,3 @@ def _line(entry: AuditEntry) -> str:
     digests = {"model": entry.model_digest, "input": entry.input_digest, "output": entry.output_digest}
     short = [f"{name} {digest.removeprefix('sha256:')[:12]}" for name, digest in digests.items() if digest]
     return "  ".join([f"{entry.sequence:>8}", entry.recorded, entry.owner, f"{entry.action}{row}", *short])
-
-
-@contextmanager
-def _opened(arguments: argparse.Namespace) -> Iterator[AuditChain]:
-    from serving.settings import read_settings
-    from serving.store.audit_chain import AuditChain
-    from serving.store.database import Database
-
-    given = {"database_url": arguments.database_url} if arguments.database_url else {}
-    database = Database.open(read_settings(**given).database_url, must_exist=True)
-    try:
-        yield AuditChain(database)
-    finally:
-        database.close()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
 from predictor.console import emit, say
 from predictor.errors import UsageError
 from serving.access.principal import Scope
+from serving.commands.opened_database import add_database_url, opened_database
 
 if TYPE_CHECKING:
     from serving.access.api_keys import ApiKey, ApiKeys
@@ -48,7 +48,7 @@ def add_keys(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     revoke = actions.add_parser("revoke", help="let nobody in with a key any more")
     revoke.add_argument("id", help="the key's id, from `krp keys list`")
     for action, run in ((create, create_key), (listing, list_keys), (revoke, revoke_key)):
-        action.add_argument("--database-url", metavar="URL", help="the service's database (default: KRP_DATABASE_URL)")
+        add_database_url(action)
         action.add_argument("--json", action="store_true", help="print JSON")
         action.set_defaults(run=run)
 
@@ -59,8 +59,8 @@ def create_key(arguments: argparse.Namespace) -> int:
     name = arguments.name.strip()
     if not name.isprintable() or not 0 < len(name) <= MAX_NAME_CHARACTERS:
         raise UsageError(f"expected a note of 1 to {MAX_NAME_CHARACTERS} printable characters.", where="NAME")
-    with _opened(arguments) as (keys, audit):
-        key, secret = keys.create(name, scopes=scopes, valid_for=valid_for)
+    with opened_database(arguments, must_exist=False) as (database, audit):
+        key, secret = _keys_of(database).create(name, scopes=scopes, valid_for=valid_for)
         _note(audit, key, "key-created")  # before it is shown: a key without its entry is of use to nobody
     if arguments.json:
         emit(json.dumps({**_document(key), "key": secret}))
@@ -73,8 +73,8 @@ def create_key(arguments: argparse.Namespace) -> int:
 
 def list_keys(arguments: argparse.Namespace) -> int:
     """Show what is kept of every key."""
-    with _opened(arguments, must_exist=True) as (keys, _):
-        found = keys.listed()
+    with opened_database(arguments, must_exist=True) as (database, _):
+        found = _keys_of(database).listed()
     if arguments.json:
         emit(json.dumps([_document(key) for key in found]))
         return 0
@@ -88,8 +88,8 @@ def list_keys(arguments: argparse.Namespace) -> int:
 
 def revoke_key(arguments: argparse.Namespace) -> int:
     """Let nobody in with a key any more."""
-    with _opened(arguments, must_exist=True) as (keys, audit):
-        key = keys.revoke(arguments.id)
+    with opened_database(arguments, must_exist=True) as (database, audit):
+        key = _keys_of(database).revoke(arguments.id)
         _note(audit, key, "key-revoked")
     if arguments.json:
         emit(json.dumps(_document(key)))
@@ -98,21 +98,10 @@ def revoke_key(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@contextmanager
-def _opened(arguments: argparse.Namespace, *, must_exist: bool = False) -> Iterator[tuple[ApiKeys, AuditChain]]:
+def _keys_of(database: Database) -> ApiKeys:
     from serving.access.api_keys import ApiKeys
-    from serving.settings import read_settings
-    from serving.store.audit_chain import AuditChain
-    from serving.store.database import Database
 
-    given = {"database_url": arguments.database_url} if arguments.database_url else {}
-    database: Database = Database.open(read_settings(**given).database_url, must_exist=must_exist)
-    audit = AuditChain(database)
-    try:
-        yield ApiKeys(database), audit
-    finally:
-        audit.stop()
-        database.close()
+    return ApiKeys(database)
 
 
 def _note(audit: AuditChain, key: ApiKey, action: str) -> None:

@@ -71,10 +71,12 @@ def serve(arguments: argparse.Namespace) -> int:
 
     settings = read_settings(**_given(arguments))
     with log_as_json(_log_level(settings)), closing(Database.open(settings.database_url)) as database:
-        check_may_listen(settings, has_keys=ApiKeys(database).any_was_ever_made())
+        has_keys = ApiKeys(database).any_was_ever_made()
+        check_may_listen(settings, has_keys=has_keys)
+        needs_key = has_keys or settings.require_keys or settings.oidc_issuer is not None
         with closing(_listen(settings)) as listener:
             store = open_store(settings)
-            announce = partial(_announce, settings, store, port=listener.getsockname()[1])
+            announce = partial(_announce, settings, store, port=listener.getsockname()[1], needs_key=needs_key)
             if store.load_kept():
                 Thread(target=_confirm, args=(store, announce), daemon=True).start()
             else:
@@ -133,7 +135,7 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _announce(settings: Settings, store: ModelStore, *, port: int) -> None:
+def _announce(settings: Settings, store: ModelStore, *, port: int, needs_key: bool) -> None:
     from predictor.console import say
     from serving.sample_visit import find_sample_visit, sample_curl
 
@@ -145,5 +147,5 @@ def _announce(settings: Settings, store: ModelStore, *, port: int) -> None:
     say(f"Open     {address}")
     if sample is not None:
         say("Sample   press “Score the sample visit” on the page, or run")
-        say(sample_curl(sample, address))
+        say(sample_curl(sample, address, needs_key=needs_key))
     say("Research use only. Stop with Ctrl+C.")

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from predictor.errors import OverloadedError, PredictorError, StoppingError
+from serving.access.route_table import RULES
 from serving.error_handlers import respond_to
 from serving.operation.load import Load
 from serving.operation.metrics import ServiceMetrics
@@ -17,7 +18,7 @@ from serving.operation.metrics import ServiceMetrics
 _WATCHERS = ("/health/", "/v2/health/", "/metrics")
 _READINESS = frozenset({"/health/ready", "/v2/health/ready"})
 # What reads the scans of a visit, and so keeps a processor busy for seconds.
-VISIT_PATHS = frozenset({"/v1/scans", "/visit", "/sample"})
+VISIT_PATHS = frozenset(rule.path for rule in RULES if rule.is_scan)
 # A client that is turned away in the middle of its upload would see a broken connection instead of the answer, were
 # the rest not taken for a moment.
 LINGER_S = 1.0

@@ -17,16 +17,21 @@ HEAD_S: Final = 10.0
 MAX_HEAD_BYTES: Final = 32 * 1024
 # A body whose request is answered already is let go by for so long, so that the client can read the answer.
 LINGER_S: Final = 60.0
+# An answer of which nobody takes anything for so long is given up; it would count as under way for ever.
+UNREAD_S: Final = 60.0
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Close connections whose head does not come, is huge, or is no HTTP; pass it as `http=` to `uvicorn.Config`.
+    """Close connections whose head does not come, is huge, or is no HTTP, and those that nobody reads from.
+
+    Pass it as `http=` to `uvicorn.Config`.
 
     Refusals are problem documents like everybody else's, but without the layers' headers: no layer has seen a request.
     """
 
     head_s = HEAD_S
     linger_s = LINGER_S
+    unread_s = UNREAD_S
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -35,6 +40,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._is_in_body = False
         self._fault: PredictorError | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._reading_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a head."""
@@ -44,6 +50,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_waiting()
+        self._stop_waiting_for_reader()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -85,6 +92,17 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._is_in_body and not self.transport.is_closing():
             self._deadline = self.loop.call_later(self.linger_s, self.transport.close)
 
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read what it asked for."""
+        super().pause_writing()
+        self._stop_waiting_for_reader()
+        self._reading_deadline = self.loop.call_later(self.unread_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Stop waiting: the client read on."""
+        self._stop_waiting_for_reader()
+        super().resume_writing()
+
     def send_400_response(self, msg: str) -> None:
         """Answer what never became a request, by a problem document that says what was wrong."""
         error = self._fault or HttpInvalidError("expected an HTTP request, found other bytes.")
@@ -108,6 +126,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._reading_deadline is not None:
+            self._reading_deadline.cancel()
+            self._reading_deadline = None
 
 
 def _too_large() -> PredictorError:

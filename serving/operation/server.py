@@ -23,6 +23,9 @@ BACKLOG = 2048
 # How long a thread that scores may keep others from running. With Python's 5 ms the event loop, which needs several
 # turns to answer, waits for tenths of a second while visits and long tables are computed.
 SWITCH_INTERVAL_S = 0.001
+# New containers until Python looks for cycles among them. An answer makes hundreds and no cycle, and with Python's 700
+# every few answers would be searched.
+GC_THRESHOLD = 20_000
 
 
 class DrainingServer(uvicorn.Server):
@@ -74,4 +77,5 @@ def run_server(app: FastAPI, listener: socket.socket) -> None:
     # Modules and the model stay for good: looking through them for garbage again and again costs pauses.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
     DrainingServer(config, load=load, shutdown_s=settings.shutdown_s).run(sockets=[listener])

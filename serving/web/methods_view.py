@@ -19,6 +19,7 @@ MODELS_IN_WORDS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "random_forest": ("a random forest", ()),
     "hist_gradient_boosting": ("gradient-boosted trees", ()),
 }
+TREES: Final = ("random_forest", "hist_gradient_boosting")
 KINDS_AT_REST: Final = ("rest_fisher_z", "rest_partial")
 
 
@@ -143,10 +144,16 @@ def _doubt(it: _Answered) -> Iterator[str]:
         f"{it.cite('barber2021')}."
     )
     if it.answer.get("explanation"):
-        yield (
-            "Contributions are exact Shapley values of the model against the training people "
-            f"{it.cite('lundberg2017')}; they say what the model used, not what causes improvement."
+        yield f"{_shapley(it)} They say what the model used, not what causes improvement."
+
+
+def _shapley(it: _Answered) -> str:
+    if it.facts.card.get("model") in TREES:
+        return (
+            f"Contributions are exact Shapley values of the trees {it.cite('lundberg2020')}: an input that is not told "
+            "is averaged over by how the training people pass the nodes."
         )
+    return f"Contributions are exact Shapley values of the model against the training people {it.cite('lundberg2017')}."
 
 
 def _in_sentence(words: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from predictor.report.wording import in_percent, quantity
-from serving.model_source import ListedModel, LoadedModel
+from serving.model_source import ListedModel
 
 Document = Mapping[str, Any]
 NOT_SAID = "not said"
@@ -42,24 +42,9 @@ ROWS = (
 )  # fmt: skip
 
 
-def listed_models(listed: Sequence[ListedModel], current: LoadedModel | None) -> list[ListedModel]:
-    """Return the models to show: the one that answers first, then those with an alias, then the newest."""
-    models = list(listed)
-    if current is not None and not any(one.is_current for one in models):
-        bundle, version = current.bundle, current.version
-        models.insert(
-            0,
-            ListedModel(
-                name=bundle.name,
-                version=version.version,
-                digest=bundle.digest,
-                status="verified",
-                card=bundle.card,
-                is_current=True,
-                from_cache=current.from_cache,
-            ),
-        )
-    return sorted(models, key=lambda one: (not one.is_current, not one.aliases))
+def in_order(listed: Sequence[ListedModel]) -> list[ListedModel]:
+    """Return models as they are shown: the one that answers first, then those with an alias, then the newest."""
+    return sorted(listed, key=lambda one: (not one.is_current, not one.aliases))
 
 
 def model_column(model: ListedModel, *, has_checklist: bool = False) -> ModelColumn:

@@ -10,12 +10,12 @@ from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from predictor.errors import ModelUnavailableError, PredictorError
+from predictor.errors import ModelUnavailableError
 from predictor.report.markdown_page import markdown_as_html
 from serving.dependencies import CurrentModel, model_of
 from serving.model_source import ListedModel, LoadedModel
 from serving.model_store import ModelStore
-from serving.web.model_comparison import MAX_BESIDE, ROWS, listed_models, model_column
+from serving.web.model_comparison import MAX_BESIDE, ROWS, in_order, model_column
 from serving.web.templating import render
 
 router = APIRouter(prefix="/models", include_in_schema=False)
@@ -24,15 +24,13 @@ router = APIRouter(prefix="/models", include_in_schema=False)
 @router.get("")
 async def models(request: Request) -> HTMLResponse:
     """Compare the models that the registry knows."""
-    listed, fault = await _listed(request)
     current = _current(request)
-    shown = listed_models(listed, current)
+    shown = in_order(await _listed(request))
     checklist = current is not None and bool(current.bundle.tripod_ai_text)
     context = {
         "columns": [model_column(one, has_checklist=one.is_current and checklist) for one in shown[:MAX_BESIDE]],
         "n_more": max(0, len(shown) - MAX_BESIDE),
         "rows": ROWS,
-        "fault": fault,
     }
     return render(request, "models.html", context)
 
@@ -54,8 +52,7 @@ def current_card(request: Request, model: CurrentModel) -> HTMLResponse:
 @router.get("/{version}/card")
 async def card(request: Request, version: str) -> HTMLResponse:
     """Show the card of a version that the registry knows."""
-    listed, _ = await _listed(request)
-    found = next((one for one in listed_models(listed, _current(request)) if one.version == version), None)
+    found = next((one for one in await _listed(request) if one.version == version), None)
     if found is None or found.card is None:
         raise HTTPException(404, "there is no such version, or its card cannot be read.")
     title = f"{found.name} {found.version}"
@@ -73,13 +70,9 @@ def _reading_page(request: Request, heading: str, model: LoadedModel, text: str)
     return render(request, "reading.html", context)
 
 
-async def _listed(request: Request) -> tuple[Sequence[ListedModel], str]:
-    """Return what the registry knows, or why it says nothing; the page then shows the model that answers."""
+async def _listed(request: Request) -> Sequence[ListedModel]:
     store: ModelStore = request.app.state.models
-    try:
-        return await asyncio.to_thread(store.listed), ""
-    except PredictorError as error:
-        return (), str(error)
+    return await asyncio.to_thread(store.listed)
 
 
 def _current(request: Request) -> LoadedModel | None:

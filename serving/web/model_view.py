@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
-from predictor.model.outcome_definition import Covariate
+from predictor.model.bundle import ModelBundle
+from predictor.model.possible_values import ANY_NUMBER, PossibleRange
 from predictor.report.wording import feature_in_words, outcome_in_words
 from predictor.scan.task_description import RUN_KINDS, RunKind
 from serving.covariates import FIELD_PREFIX
@@ -63,6 +65,8 @@ class CovariateView:
     kind: str
     role: str
     levels: tuple[str, ...]
+    smallest: str  # empty: no limit
+    largest: str
 
 
 def model_view(model: LoadedModel) -> ModelView:
@@ -85,8 +89,9 @@ def run_views(families: tuple[str, ...]) -> list[RunView]:
     return [RunView(kind, RUN_TITLES[kind], _parts(kind)) for kind in used or RUN_KINDS]
 
 
-def covariate_views(covariates: tuple[Covariate, ...]) -> list[CovariateView]:
+def covariate_views(bundle: ModelBundle) -> list[CovariateView]:
     """Return the fields about the person; the arm is no question, every arm is answered for."""
+    ranges = bundle.plan.covariate_ranges
     return [
         CovariateView(
             item.name,
@@ -96,10 +101,16 @@ def covariate_views(covariates: tuple[Covariate, ...]) -> list[CovariateView]:
             item.kind,
             item.role,
             item.levels,
+            *_limits(ranges.get(item.name, ANY_NUMBER)),
         )
-        for item in covariates
+        for item in bundle.covariates
         if item.role != "arm"
     ]
+
+
+def _limits(possible: PossibleRange) -> tuple[str, str]:
+    smallest, largest = (f"{end:.12g}" if isfinite(end) else "" for end in (possible.lower, possible.upper))
+    return smallest, largest
 
 
 def _performance(card: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from predictor.errors import ModelUnavailableError
-from serving.dependencies import AppSettings, model_of
+from serving.dependencies import AppSettings, Caller, model_of
 from serving.model_store import LoadedModel
 from serving.settings import Settings
 from serving.web import history_pages, model_pages, result_pages, table_pages, visit_pages
@@ -44,12 +44,18 @@ def home(request: Request, settings: AppSettings) -> HTMLResponse:
 
 
 @router.get("/docs")
-def docs(request: Request) -> HTMLResponse:
+def docs(request: Request, caller: Caller) -> HTMLResponse:
     """List the routes for programs."""
+    address, needs_key = str(request.base_url), caller.is_signed_in
+    try:
+        feature = model_of(request).bundle.feature_names[0]
+    except ModelUnavailableError:
+        feature = "FEATURE"
     context = {
         "routes": listed_routes(request.app.openapi()),
-        "curl_rows": curl_for_rows(str(request.base_url)),
-        "curl_scans": curl_for_scans(str(request.base_url)),
+        "needs_key": needs_key,
+        "curl_rows": curl_for_rows(address, feature=feature, needs_key=needs_key),
+        "curl_scans": curl_for_scans(address, needs_key=needs_key),
     }
     return render(request, "docs.html", context)
 

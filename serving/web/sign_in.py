@@ -44,17 +44,23 @@ async def sign_in(request: Request) -> Response:
     except AccessError as error:
         return _form(request, leads_to=leads_to, error=error)
     await audit.record([AuditEvent(owner=principal.owner, action="sign-in")])
+    await _forget(request)
     return RedirectResponse(leads_to, 303, headers={"Set-Cookie": set_sign_in(cookie, request.scope)})
 
 
 @router.post("/sign-out")
 async def sign_out(request: Request) -> Response:
     """Forget the browser, here and there."""
+    await _forget(request)
+    return RedirectResponse(SIGN_IN_PAGE, 303, headers={"Set-Cookie": set_sign_in("", request.scope)})
+
+
+async def _forget(request: Request) -> None:
+    """End the sign-in that the browser came with, if it came with one."""
     access: AccessControl = request.app.state.access
     cookie = request.cookies.get(SIGN_IN_COOKIE)
     if cookie:
         await access.sign_out(cookie)
-    return RedirectResponse(SIGN_IN_PAGE, 303, headers={"Set-Cookie": set_sign_in("", request.scope)})
 
 
 def _fields_of(body: bytes) -> dict[str, str]:

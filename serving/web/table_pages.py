@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,8 @@ from serving.answering import SCORE_FEATURES, Scored, deliver, digest_of
 from serving.dependencies import AppSettings, CurrentModel, require_form
 from serving.envelope import Envelope
 from serving.error_handlers import problem_document
-from serving.feature_rows import read_feature_rows, score_rows, template_of
+from serving.event_loop import compute_in_thread
+from serving.feature_rows import read_feature_rows, score_in_turns, template_of
 from serving.model_store import LoadedModel
 from serving.multipart_form import MultipartForm, PartHead, SmallPart, feed_in_thread
 from serving.web.model_view import covariate_views
@@ -58,19 +58,22 @@ async def table(request: Request, model: CurrentModel, settings: AppSettings) ->
     if "table" not in parts:
         raise PartMissingError("expected a table, found none.", remedy="Choose a TSV or CSV file.")
     try:
-        rows, faults = await asyncio.to_thread(
+        rows, faults = await compute_in_thread(
             read_feature_rows, parts["table"], model.bundle, max_rows=settings.max_rows
         )
     except PredictorError as error:
         listed = list(error.faults) if isinstance(error, ManyFaultsError) else [error]
         return _form(request, model, listed, can_leave_out=False)
-    answers, more_faults = await asyncio.to_thread(score_rows, rows, model)
+    answers, more_faults = await score_in_turns(rows, model)
     faults += more_faults
     if faults and not ("leave_out" in parts and any(answers)):
         return _form(request, model, faults, can_leave_out=any(answers))
     answered = [(row, answer) for row, answer in zip(rows, answers, strict=True) if answer is not None]
-    envelopes = await _keep(request, answered, model, input_digest=digest_of(parts["table"]))
-    return _results(request, answered, envelopes, faults, model, n_kept=settings.max_results_per_owner)
+    input_digest = await compute_in_thread(digest_of, parts["table"])
+    envelopes = await _keep(request, answered, model, input_digest=input_digest)
+    return await compute_in_thread(  # a page of thousands of rows
+        _results, request, answered, envelopes, faults, model, n_kept=settings.max_results_per_owner
+    )
 
 
 async def _keep(
@@ -126,7 +129,7 @@ def _form(
         "n_faults": len(faults),
         "can_leave_out": can_leave_out,
         "definitions": model.bundle.definitions,
-        "covariates": covariate_views(model.bundle.covariates),
+        "covariates": covariate_views(model.bundle),
     }
     return render(request, "table.html", context, status=422 if faults else 200)
 

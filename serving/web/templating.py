@@ -21,12 +21,13 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 # Main pages, and what a person must be allowed to do to be led there.
-PAGES: tuple[tuple[str, str, Scope | None], ...] = (
-    ("/visit", "Score a visit", "score"),
-    ("/table", "Score a feature table", "score"),
-    ("/history", "History", "read"),
-    ("/models", "Models", None),
-    ("/docs", "API", None),
+SCORING: tuple[Scope, ...] = ("score", "read")  # a page that scores leads to the result, which is read
+PAGES: tuple[tuple[str, str, tuple[Scope, ...]], ...] = (
+    ("/visit", "Score a visit", SCORING),
+    ("/table", "Score a feature table", SCORING),
+    ("/history", "History", ("read",)),
+    ("/models", "Models", ()),
+    ("/docs", "API", ()),
 )
 
 
@@ -50,7 +51,7 @@ def render(
         "path": request.url.path,
         "standalone": False,
         "pages": [page[:2] for page in PAGES if _is_open_to(caller, page[2])],
-        "may_score": caller.may("score"),
+        "may_score": _is_open_to(caller, SCORING),
         "is_signed_in": caller.is_signed_in,
         "offers_sign_in": caller == NOBODY,
         **context,
@@ -59,8 +60,8 @@ def render(
     return HTMLResponse(page, status, headers=dict(headers or {}))
 
 
-def _is_open_to(caller: Principal, scope: Scope | None) -> bool:
-    return caller != NOBODY and (scope is None or caller.may(scope))
+def _is_open_to(caller: Principal, scopes: tuple[Scope, ...]) -> bool:
+    return caller != NOBODY and all(caller.may(scope) for scope in scopes)
 
 
 def standalone_page(template: str, context: Mapping[str, Any]) -> str:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 from fastapi import APIRouter, Depends, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from predictor.model.canonical_json import parse_json
-from serving.answering import SCORE_SCAN, Scored, deliver
+from serving.answering import Scored, deliver
 from serving.api.scans import score_visit
 from serving.covariates import FIELD_PREFIX, CovariateValues, covariates_from_fields
-from serving.dependencies import AppSettings, CurrentModel, require_form
+from serving.dependencies import AppSettings, Caller, CurrentModel, require_form
+from serving.event_loop import compute_in_thread
 from serving.model_store import LoadedModel
 from serving.multipart_form import feed_in_thread
 from serving.sample_visit import find_sample_visit
@@ -27,16 +26,17 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/visit")
-def visit_form(request: Request, model: CurrentModel, settings: AppSettings) -> HTMLResponse:
+def visit_form(request: Request, caller: Caller, model: CurrentModel, settings: AppSettings) -> HTMLResponse:
     """Ask for the runs of a visit."""
     recipe = model.bundle.recipe
     context = {
         "takes_scans": model.takes_scans,
         "runs": run_views(recipe.families) if recipe else [],
         "tasks_json": json.dumps({run.kind: run.tasks for run in recipe.tasks.runs} if recipe else {}),
-        "covariates": covariate_views(model.bundle.covariates),
+        "covariates": covariate_views(model.bundle),
         "max_bytes": settings.max_upload_bytes,
-        "curl": curl_for_scans(str(request.base_url)),
+        "curl": curl_for_scans(str(request.base_url), needs_key=caller.is_signed_in),
+        "needs_key": caller.is_signed_in,
     }
     return render(request, "visit.html", context)
 
@@ -47,14 +47,14 @@ async def visit(request: Request, model: CurrentModel, settings: AppSettings) ->
     names = [FIELD_PREFIX + covariate.name for covariate in model.bundle.covariates]
     upload = upload_for(request.headers["content-type"], model, settings, field_names=names)
     await feed_in_thread(upload.feed, request.stream())
-    answer = await asyncio.to_thread(_score_upload, upload, model)
+    answer = await compute_in_thread(_score_upload, upload, model)
     return await _keep_and_lead_to(request, answer, model, label="Visit")
 
 
 @router.post("/sample")
 async def sample(request: Request, model: CurrentModel, settings: AppSettings) -> Response:
     """Score the sample visit and lead to its result."""
-    answer = await asyncio.to_thread(_score_sample, model, settings)
+    answer = await compute_in_thread(_score_sample, model, settings)
     return await _keep_and_lead_to(request, answer, model, label="Sample visit")
 
 
@@ -72,7 +72,5 @@ def _score_sample(model: LoadedModel, settings: Settings) -> bytes:
 
 
 async def _keep_and_lead_to(request: Request, answer: bytes, model: LoadedModel, *, label: str) -> Response:
-    input_digest = parse_json(answer)["provenance"]["input_digest"]
-    scored = Scored(answer, SCORE_SCAN, input_digest, label=label)
-    (envelope,) = await deliver(request, [scored], model, keep=True)
+    (envelope,) = await deliver(request, [Scored.of_visit(answer, label=label)], model, keep=True)
     return RedirectResponse(f"/results/{envelope.id}", 303)

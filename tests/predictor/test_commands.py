@@ -228,7 +228,7 @@ def test_a_row_that_is_wrong_is_named(krp: Run, folder: Path, table: Path, capsy
 
 
 @pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[str]:
+def service(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Return the address of the real service with the same bundle."""
     from serving.app import create_app
     from serving.model_store import BundleFolder, ModelStore
@@ -236,7 +236,8 @@ def service(folder: Path) -> Iterator[str]:
 
     store = ModelStore(BundleFolder(folder))
     store.refresh()
-    app = create_app(Settings(refresh_s=0, max_rows=1), models_store=store)
+    database = f"sqlite:///{tmp_path_factory.mktemp('database')}/service.db"
+    app = create_app(Settings(refresh_s=0, max_rows=1, database_url=database), models_store=store)
     config = uvicorn.Config(app, log_config=None, port=0, access_log=False)
     server = uvicorn.Server(config)
     listener = config.bind_socket()

@@ -92,6 +92,19 @@ def test_the_default_strategy_has_24_motion_and_2_tissue_regressors(rng: np.rand
     assert len(confounds.names) == 26
 
 
+@pytest.mark.parametrize("size", [3e5, 1e14, 1e29])
+def test_large_columns_are_centred_without_a_warning_and_keep_their_unit(rng: np.random.Generator, size: float) -> None:
+    frame, _ = fmriprep_table(rng)
+    small = selected(table_of(frame), "motion24_wm_csf")
+    for name in ("trans_x", "csf"):
+        frame[name] *= size
+    large = selected(table_of(frame), "motion24_wm_csf")
+    assert large.names == small.names
+    is_larger = np.isin(large.names, ["trans_x", "csf"])
+    factor = np.where(is_larger, size, 1.0)
+    np.testing.assert_allclose(large.regressors / factor, small.regressors, atol=1e-9)
+
+
 def test_a_missing_first_row_takes_the_second_rows_value(rng: np.random.Generator) -> None:
     frame, _ = fmriprep_table(rng)
     frame = frame.drop(columns="non_steady_state_outlier00")
@@ -236,7 +249,7 @@ def test_nothing_of_the_table_is_left_on_disk(
         seen.extend(path.name for path in Path(image).parent.iterdir())
         return load_confounds(image, **arguments)
 
-    monkeypatch.setattr(confounds_module, "load_confounds", spy)
+    monkeypatch.setattr("nilearn.interfaces.fmriprep.load_confounds", spy)
     selected(table_of(*fmriprep_table(rng)), "acompcor")
     assert sorted(seen) == ["sub-x_task-x_desc-confounds_timeseries.json", "sub-x_task-x_desc-confounds_timeseries.tsv"]
     assert list(tmp_path.iterdir()) == []

@@ -79,6 +79,7 @@ def test_names_that_nobody_mapped_are_listed_with_the_way_to_map_them() -> None:
     with pytest.raises(ConditionMissingError, match=r"no event stands for control; .* holds: face, neutral") as caught:
         events_of("onset\tduration\ttrial_type\n0\t1\tface\n2\t1\tneutral\n")
     assert "[faces.conditions]" in caught.value.remedy
+    assert caught.value.unquoted == "no event stands for control; column trial_type holds 2 other names."
     assert "--tasks" in caught.value.remedy
 
 

@@ -66,8 +66,12 @@ def test_base_value_and_contributions_add_up_to_the_prediction(cohort: Any, dens
         output = dense.model.predict(person.values[np.newaxis])[0, dense.arms.index(arm)]
         assert explanation.output == output
         assert total == pytest.approx(output, abs=1e-9)
-        assert sum(explanation.by_kind.values()) == pytest.approx(output - explanation.base_value, abs=1e-9)
-        assert sum(explanation.by_circuit.values()) == pytest.approx(output - explanation.base_value, abs=1e-9)
+        assert sum(explanation.contributions.by_kind.values()) == pytest.approx(
+            output - explanation.base_value, abs=1e-9
+        )
+        assert sum(explanation.contributions.by_circuit.values()) == pytest.approx(
+            output - explanation.base_value, abs=1e-9
+        )
 
 
 def test_the_base_value_is_the_mean_prediction_over_the_training_people(cohort: Any, dense: ModelBundle) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from predictor.errors import ModelBundleError
 from predictor.model.leaf_questions import WORD, LeafQuestions, questions_of
 
 
@@ -38,6 +39,12 @@ def test_one_leaf_is_left_whatever_number_of_words_the_leaves_take(n_leaves: int
     found = [questions.leaf_values(np.array([float(n)])) for n in range(n_leaves)]
     assert [one.sum() for one in found] == [100.0 + n for n in range(n_leaves)]
     assert all(np.count_nonzero(one) == 1 for one in found)
+
+
+@pytest.mark.parametrize("n_leaves", [4_000, 20_000])
+def test_a_tree_that_would_fill_the_memory_is_refused(n_leaves: int) -> None:
+    with pytest.raises(ModelBundleError, match="steps to their leaves"):
+        comb(n_leaves, to_left=False)
 
 
 def test_trees_that_are_a_leaf_are_a_constant_of_their_model() -> None:

@@ -212,6 +212,39 @@ def test_a_gzip_bomb_is_refused_within_bounded_memory() -> None:
     assert peak < 3_000_000
 
 
+def promised(n_zero_bytes: int) -> bytes:
+    """Return a header that promises as many zeros as follow, 2 MB per volume."""
+    header = nibabel.Nifti1Header()
+    header.set_data_shape((100, 100, 100, n_zero_bytes // 2_000_000))
+    header.set_data_dtype(np.int16)
+    header.set_sform(AFFINE, 4)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    return bytes(header.binaryblock) + bytes(4 + n_zero_bytes)
+
+
+def test_a_bomb_whose_header_promises_all_of_it_is_refused_early() -> None:
+    bomb = gzip.compress(promised(200_000_000), 1)
+    with pytest.raises(ScanTooLargeError, match="no less than 1/100 of its size"):
+        NiftiStream(Counter(), ScanLimits()).feed(bomb)
+    assert len(bomb) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "limits"), [(60_000_000, ScanLimits()), (80_000_000, ScanLimits(max_inflation=2_000))]
+)
+def test_what_is_small_or_shrinks_within_the_limit_is_read(n_bytes: int, limits: ScanLimits) -> None:
+    stream = NiftiStream(Counter(), limits)
+    stream.feed(gzip.compress(promised(n_bytes), 1))
+    stream.close()
+
+
+def test_a_header_that_declares_16_gibibytes_is_refused() -> None:
+    header = bytearray(promised(4_000_000)[:352])
+    header[40:50] = np.array([4, 256, 256, 256, 512], dtype="<i2").tobytes()
+    with pytest.raises(ScanTooLargeError, match="bytes in all"):
+        NiftiStream(Counter(), ScanLimits()).feed(bytes(header))
+
+
 def test_memory_does_not_grow_with_the_length_of_the_run() -> None:
     header = nibabel.Nifti1Header()
     header.set_data_shape((40, 40, 40, 300))

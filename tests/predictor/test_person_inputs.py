@@ -31,7 +31,7 @@ def test_features_and_covariates_left_out_are_missing(bundle: ModelBundle) -> No
 
 
 def test_an_unknown_feature_is_an_error_that_names_it(bundle: ModelBundle) -> None:
-    with pytest.raises(UnknownFeatureError, match="1 names are no features of the model: nonsense"):
+    with pytest.raises(UnknownFeatureError, match="1 name is no feature of the model: nonsense"):
         person_inputs({bundle.feature_names[0]: 1.0, "nonsense": 2.0}, {}, bundle)
 
 

@@ -13,7 +13,7 @@ from predictor.features.recipe import region_table_recipe
 from predictor.model import explanation as explanation_module
 from predictor.model.answer import answer_bytes
 from predictor.model.bundle import ModelBundle
-from predictor.pipeline import score_features, score_session
+from predictor.pipeline import score_features, score_features_as_json, score_session
 from predictor.scan.region_signals import RegionRecording
 from predictor.scan.session import BaselineSession, build_run
 
@@ -176,3 +176,35 @@ def test_the_output_that_is_explained_is_the_expectation_that_is_shown(
 ) -> None:
     answer = score_features(**person, bundle=bundle)
     assert answer["explanation"]["output"] == answer["arms"][answer["explanation"]["arm"]]["expected"]
+
+
+@pytest.mark.parametrize("lost", ["nothing", "a feature", "the covariates", "what made them"])
+def test_written_at_once_the_answer_has_the_same_bytes(
+    bundle: ModelBundle, tree_bundle: ModelBundle, person: dict[str, Any], lost: str
+) -> None:
+    known = dict(person)
+    if lost == "a feature":
+        known["features"] = dict(person["features"]) | {next(iter(person["features"])): None}
+    elif lost == "the covariates":
+        known["covariates"] = {}
+    elif lost == "what made them":
+        known["recipe_hash"] = "sha256:" + "0" * 64
+    expected = answer_bytes(score_features(**known, bundle=bundle))
+    assert score_features_as_json(**known, bundle=bundle) == expected
+    of_trees: dict[str, Any] = {
+        "features": dict.fromkeys(tree_bundle.feature_names, 0.8),
+        "covariates": {},
+        "recipe_hash": None if lost == "what made them" else tree_bundle.recipe_hashes[0],
+        "input_digest": None,
+    }
+    expected = answer_bytes(score_features(**of_trees, bundle=tree_bundle))
+    assert score_features_as_json(**of_trees, bundle=tree_bundle) == expected
+
+
+def test_written_at_once_a_withheld_explanation_is_null(
+    bundle: ModelBundle, person: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("predictor.pipeline.explain_or_withhold", lambda *_, **__: None)
+    content = score_features_as_json(**person, bundle=bundle)
+    assert content == answer_bytes(score_features(**person, bundle=bundle))
+    assert b'"explanation":null' in content

@@ -22,7 +22,9 @@ def people(bundle: ModelBundle, *, n_people: int = 25) -> list[tuple[dict[str, f
     rng = np.random.default_rng(11)
     found = []
     for number in range(n_people):
-        values: list[float | None] = list(rng.normal(0, 6 if number % 5 == 4 else 1, len(bundle.feature_names)))
+        values: list[float | None] = list(
+            np.clip(rng.normal(0, 6 if number % 5 == 4 else 1, len(bundle.feature_names)), -5, 5)
+        )
         if number % 2:
             values[int(rng.integers(len(values)))] = None
         known: dict[str, Any] = {"caps5_total_baseline": float(rng.normal(42, 8)), "site": str(rng.choice([*"ABZ"]))}

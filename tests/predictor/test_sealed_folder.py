@@ -10,6 +10,7 @@ import pytest
 
 from predictor.errors import BundleDamagedError, ModelBundleError
 from predictor.model import sealed_folder
+from predictor.model.canonical_json import canonical_json
 from predictor.model.sealed_folder import MANIFEST, read_sealed_folder, write_sealed_folder
 
 FILES = {"bundle.json": b"{}", "arrays/a.npy": b"12345", "arrays/b.npy": b""}
@@ -55,7 +56,7 @@ def link_the_folder_inside(folder: Path) -> None:
 def rewrite_manifest(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
     manifest = json.loads((folder / MANIFEST).read_bytes())
     change(manifest["files"])
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_bytes(canonical_json(manifest))
 
 
 DAMAGES: list[Callable[[Path], object]] = [
@@ -74,6 +75,10 @@ DAMAGES: list[Callable[[Path], object]] = [
     lambda folder: rewrite_manifest(folder, lambda files: files.update({"../secret": files["bundle.json"]})),
     lambda folder: rewrite_manifest(folder, lambda files: files["bundle.json"].update({"size": 10**15})),
     lambda folder: rewrite_manifest(folder, lambda files: files["bundle.json"].update({"size": -1})),
+    lambda folder: (folder / MANIFEST).write_text(json.dumps(json.loads((folder / MANIFEST).read_bytes()))),
+    lambda folder: rewrite_manifest(folder, lambda files: files["bundle.json"].update({"size": "2"})),
+    lambda folder: (folder / MANIFEST).write_bytes((folder / MANIFEST).read_bytes().replace(b"sha256:", rb"\ud800")),
+    lambda folder: (folder / MANIFEST).write_bytes((folder / MANIFEST).read_bytes() + b"\n"),
 ]
 
 

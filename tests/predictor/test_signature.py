@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from predictor.errors import BundleDamagedError, BundleSignatureError, BundleUnsignedError, UsageError
+from predictor.errors import (
+    BundleDamagedError,
+    BundleSignatureError,
+    BundleUnsignedError,
+    ModelBundleError,
+    UsageError,
+)
 from predictor.model.sealed_folder import MANIFEST, SIGNATURE, read_sealed_folder, write_sealed_folder
 from predictor.model.signature import BundleKey, read_private_key, sign_folder, sign_manifest
 
@@ -49,6 +56,17 @@ def test_an_unsigned_folder_is_refused_unless_the_signature_came_along(
     with pytest.raises(BundleUnsignedError):
         public.check(sealed)
     public.check(sealed, sign_manifest(sealed, private))
+
+
+@pytest.mark.parametrize("name", [MANIFEST, SIGNATURE])
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(
+    sealed: Path, private: Ed25519PrivateKey, public: BundleKey, name: str
+) -> None:
+    sign_folder(sealed, private)
+    (sealed / name).unlink()
+    os.mkfifo(sealed / name)
+    with pytest.raises(ModelBundleError):
+        public.check(sealed)
 
 
 def test_the_signature_of_another_key_is_refused(sealed: Path, public: BundleKey) -> None:

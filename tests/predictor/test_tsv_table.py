@@ -42,7 +42,7 @@ def test_a_cell_that_is_no_finite_number_is_named_but_not_repeated(cell: str) ->
         (b"a\tb\n", "at least one row"),
         (b"a\tb\n1\n", "found 1 in row 1"),
         (b"a\tb\n1\t2\n\n3\t4\n", "in row 2"),
-        (b"a\ta\n1\t2\n", "found twice: a"),
+        (b"a\ta\n1\t2\n", "column 2 has the name of column 1"),
         (b"a\t\n1\t2\n", "column 2 has none"),
         (b"a,b\n1,2\n", "commas or semicolons"),
         (b"a\tb\n\xff\xfe\t1\n", "UTF-8"),

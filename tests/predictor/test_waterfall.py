@@ -96,3 +96,8 @@ def test_a_screen_reader_hears_every_step(answer: dict[str, Any]) -> None:
     description = ElementTree.fromstring(waterfall_svg(answer)).findtext(f"{SVG}desc") or ""
     assert description.count(";") == len(waterfall_rows(answer)) - 1
     assert "Average of the training visits 33.0 %" in description
+
+
+@pytest.mark.parametrize("width", [360, 720])
+def test_the_drawing_alone_says_what_it_may_be_used_for(answer: dict[str, Any], width: float) -> None:
+    assert ">Research use only.</text>" in waterfall_svg(answer, width=width)

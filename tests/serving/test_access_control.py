@@ -47,10 +47,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(f"sqlite:///{tmp_path}/service.db")
-    yield opened
-    opened.close()
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/service.db"
 
 
 @pytest.fixture
@@ -96,8 +94,13 @@ def test_once_closed_it_stays_closed_when_the_only_key_is_revoked(make: Make, cl
 
 @pytest.mark.parametrize(
     "settings",
-    [{"require_keys": True}, {"oidc_issuer": "https://id.example.org", "oidc_audience": "krp"}],
-    ids=["keys required", "provider named"],
+    [
+        {"require_keys": True},
+        {"oidc_issuer": "https://id.example.org", "oidc_audience": "krp"},
+        {"host": "0.0.0.0"},
+        {"allowed_hosts": ("scores.example.org",)},
+    ],
+    ids=["keys required", "provider named", "others reach it", "others reach it by a proxy"],
 )
 def test_settings_close_it_before_the_first_key(make: Make, settings: dict[str, Any]) -> None:
     assert not run(make(**settings).is_open())
@@ -193,6 +196,19 @@ def test_a_key_at_work_is_not_held_up_by_a_neighbour_who_guesses(make: Make) -> 
     for _ in range(WRONG_CREDENTIALS_PER_MINUTE):
         with pytest.raises(CredentialsInvalidError):
             run(access.bearer_of(WRONG, address=HERE))
+    assert run(access.bearer_of(secret, address=HERE)).may("score")
+
+
+def test_nor_is_it_when_it_is_looked_up_again(make: Make, clock: Clock) -> None:
+    access = make()
+    _, secret = key_of(access)
+    run(access.bearer_of(secret, address=HERE))
+    clock.now_s += BELIEVED_S
+    for _ in range(WRONG_CREDENTIALS_PER_MINUTE):
+        with pytest.raises(CredentialsInvalidError):
+            run(access.bearer_of(WRONG, address=HERE))
+    with pytest.raises(SignInsLimitedError):
+        run(access.bearer_of(WRONG, address=HERE))
     assert run(access.bearer_of(secret, address=HERE)).may("score")
 
 

@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +160,11 @@ def named(name: str) -> str:
 FORMS: dict[str, tuple[str, int, bytes]] = {
     "ten thousand parts": ("part-unknown", 400, form(*[(named(f"p{k}"), b"1") for k in range(10_000)])),
     "ten thousand empty inputs": (
-        "part-missing",
+        "part-unknown",
         400,
         form(*[(f'Content-Disposition: form-data; name="p{k}"; filename=""', b"") for k in range(10_000)]),
     ),
+    "empty inputs only": ("part-missing", 400, form(('Content-Disposition: form-data; name="rest"; filename=""', b""))),
     "one part twice": ("part-repeated", 400, form((named("covariates"), b"{}"), (named("covariates"), b"{}"))),
     "huge field": ("part-too-large", 413, form((named("covariates"), b" " * 100_000))),
     "part without name": ("upload-truncated", 400, form(("Content-Disposition: form-data", b"1"))),
@@ -336,6 +337,7 @@ def impatient_url(
     """Return the address of a service that waits for nobody longer than a moment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GuardedProtocol, "head_s", 0.4)
+        patch.setattr(GuardedProtocol, "unread_s", 0.4)
         settings = Settings(refresh_s=0, upload_idle_s=0.4, max_json_bytes=10_000)
         with serve(settings, store) as running:
             yield running.url
@@ -376,6 +378,28 @@ def test_a_connection_goes_on_after_a_pause_between_requests(impatient_url: str)
         assert client.get("/health/live").status_code == 200
         time.sleep(0.8)
         assert client.get("/health/live").status_code == 200
+
+
+def test_an_answer_that_nobody_reads_is_given_up(impatient_url: str) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", int(impatient_url.rpartition(":")[2])))
+        connection.settimeout(20)
+        connection.sendall(b"GET /static/plotly.min.js HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        first = connection.recv(4096)
+        length = int(first.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        assert length > 4_000_000  # more than the system holds for a reader
+        time.sleep(1.5)
+        assert n_bytes_until_end(connection) < length
+
+
+def n_bytes_until_end(connection: socket.socket) -> int:
+    """Return how much still comes before the other side ends, orderly or not."""
+    n_bytes = 0
+    with suppress(ConnectionResetError):
+        while content := connection.recv(65_536):
+            n_bytes += len(content)
+    return n_bytes
 
 
 def test_chunks_without_a_length_are_refused_beyond_the_limit(impatient_url: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from predictor.__main__ import build_parser
+from predictor.service_client import KEY_VARIABLE
 from serving.operation.metrics import ServiceMetrics
 from serving.settings import Settings
 
@@ -70,7 +71,7 @@ def test_the_grace_period_is_longer_than_the_service_needs_to_stop(compose: dict
 def test_every_setting_that_the_page_names_exists(page: str) -> None:
     named = {name.lower() for name in re.findall(r"KRP_([A-Z_]+[A-Z])", page)}
     assert len(named) > 10
-    assert named <= set(Settings.model_fields)
+    assert named <= {*Settings.model_fields, KEY_VARIABLE.removeprefix("KRP_").lower()}, "or what a program is given"
 
 
 def test_every_metric_that_the_page_names_exists(page: str) -> None:

@@ -41,8 +41,8 @@ def test_every_wrong_cell_is_named_and_right_rows_are_kept(bundle: ModelBundle) 
 
 def test_unknown_columns_are_all_named(bundle: ModelBundle) -> None:
     with pytest.raises(ManyFaultsError) as caught:
-        read_feature_rows(table(f"{FIRST}\tshoe\that", "1\t2\t3"), bundle, max_rows=10)
-    assert [fault.where for fault in caught.value.faults] == ["line 1, column shoe", "line 1, column hat"]
+        read_feature_rows(table(f"{FIRST}\tshoe\trest__a__b", "1\t2\t3"), bundle, max_rows=10)
+    assert [fault.where for fault in caught.value.faults] == ["line 1, column 2", "line 1, column rest__a__b"]
     assert all(isinstance(fault, UnknownFeatureError) for fault in caught.value.faults)
 
 
@@ -90,3 +90,14 @@ def test_features_of_the_recipe_that_the_model_does_not_take_may_stand_there(bun
     other = sorted(others)[0]
     rows, faults = read_feature_rows(table(f"{FIRST}\t{other}", "0.1\t0.2"), bundle, max_rows=10)
     assert (rows[0].features, faults) == ({FIRST: 0.1, other: 0.2}, [])
+
+
+@pytest.mark.parametrize("name", [FIRST, "caps5_total_baseline"])
+def test_what_nobody_can_have_is_named_by_its_line_and_column(
+    bundle: ModelBundle, store: ModelStore, name: str
+) -> None:
+    columns = ["participant_id", "caps5_total_baseline", *bundle.feature_names]
+    values = ["999" if column == name else "0.1" for column in columns[1:]]
+    rows, _ = read_feature_rows(table("\t".join(columns), "\t".join(["a", *values])), bundle, max_rows=10)
+    _, faults = score_rows(rows, store.current())
+    assert [fault.where for fault in faults] == [f"line 2, column {name}"]

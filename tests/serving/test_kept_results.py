@@ -169,7 +169,7 @@ def test_the_audit_log_holds_digests_in_order_and_page_by_page(empty: httpx.Clie
     assert "Ms X" not in json.dumps(entries)
 
 
-@pytest.mark.parametrize("query", ["after=-1", "limit=0", "limit=1001", "after=x"])
+@pytest.mark.parametrize("query", ["after=-1", "limit=0", "limit=1001", "after=x", f"after={2**63}"])
 def test_a_wrong_page_of_the_audit_log_is_a_named_problem(client: httpx.Client, query: str) -> None:
     reply = client.get(f"/v1/audit?{query}")
     assert (reply.status_code, reply.json()["code"]) == (400, "request-invalid")

@@ -29,6 +29,15 @@ def test_elsewhere_it_may_not_listen_without_keys(tmp_path: Path, host: str) -> 
     assert "krp keys create" in caught.value.remedy
 
 
+@pytest.mark.parametrize("name", ["scores.example.org", "*.example.org", "*", "10.1.2.3"])
+def test_behind_a_proxy_on_this_machine_it_may_not_listen_without_keys(tmp_path: Path, name: str) -> None:
+    given = settings(tmp_path, allowed_hosts=("127.0.0.1", name))
+    with pytest.raises(ListenerOpenError) as caught:
+        check_may_listen(given, has_keys=False)
+    assert caught.value.where == "KRP_ALLOWED_HOSTS"
+    check_may_listen(given, has_keys=True)
+
+
 @pytest.mark.parametrize("given", [{"require_keys": True}, PROVIDER, {}], ids=["required", "provider", "a key"])
 def test_elsewhere_it_may_listen_once_it_asks_who_comes(tmp_path: Path, given: dict[str, Any]) -> None:
     check_may_listen(settings(tmp_path, host="0.0.0.0", **given, **NAMED), has_keys=not given)

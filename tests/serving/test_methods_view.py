@@ -51,6 +51,15 @@ def test_every_reference_stands_in_the_text(facts: ModelFacts) -> None:
     assert all(reference.short in words for reference in methods.references)
 
 
+@pytest.mark.parametrize(
+    ("model", "work"), [("ridge", "Lundberg & Lee, 2017"), ("random_forest", "Lundberg et al., 2020")]
+)
+def test_contributions_are_told_as_the_kind_of_model_makes_them(facts: ModelFacts, model: str, work: str) -> None:
+    words = said(answer(), replace(facts, card={"model": model}))
+    assert work in words
+    assert ("pass the nodes" in words) == (model == "random_forest")
+
+
 def test_the_recipes_own_numbers_are_told(facts: ModelFacts) -> None:
     assert facts.recipe is not None
     recipe = replace(facts.recipe, high_pass_hz=0.02, low_pass_hz=None, censor_framewise_displacement_mm=0.31)

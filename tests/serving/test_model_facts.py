@@ -30,25 +30,19 @@ def test_outcomes_are_those_of_the_training_people_by_arm(store: ModelStore) -> 
     assert np.array_equal(facts.outcomes["ketamine"], ketamine)
 
 
-def test_seeds_and_radii_are_those_of_the_recipes_circuit(store: ModelStore) -> None:
-    facts = facts_of(store.current())
-    assert facts.circuit is not None
-    assert facts.seeds_mni_mm["vmPFC"] == (0.0, 26.0, -18.0)
-    assert facts.radius_mm.keys() == facts.seeds_mni_mm.keys() == set(facts.circuit.region_names)
-
-
 def test_a_model_of_ready_features_has_no_places(store: ModelStore) -> None:
     model = store.current()
     facts = facts_of(replace(model, bundle=replace(model.bundle, recipe=None)))
-    assert (facts.circuit, facts.seeds_mni_mm, facts.radius_mm) == (None, {}, {})
+    assert facts.circuit is None
     assert ModelFacts.from_bytes(facts.to_bytes()).recipe is None
 
 
 def test_facts_are_made_once_per_loaded_model(store: ModelStore) -> None:
     model = store.current()
-    assert facts_of(model) is facts_of(model)
+    assert facts_bytes(model) is facts_bytes(model)
     assert facts_bytes(model) == facts_of(model).to_bytes()
-    assert facts_of(replace(model, version=replace(model.version, is_promoted=True))).is_promoted
+    promoted = facts_bytes(replace(model, version=replace(model.version, is_promoted=True)))
+    assert ModelFacts.from_bytes(promoted).is_promoted
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[NaN]"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,23 @@ def test_the_list_marks_the_model_that_answers_and_asks_the_source_once_in_a_whi
     n_listings = shelf.n_listings
     store.listed()
     assert shelf.n_listings == n_listings
+
+
+def test_while_a_slow_registry_is_asked_others_get_the_list_before(bundle_dir: Path) -> None:
+    shelf = Shelf(v1=bundle_dir)
+    store = ModelStore(shelf)
+    store.refresh()
+    others: list[list[str]] = []
+
+    def listed() -> list[ListedModel]:
+        asked_meanwhile = threading.Thread(target=lambda: others.append([one.version for one in store.listed()]))
+        asked_meanwhile.start()
+        asked_meanwhile.join(10)
+        return []
+
+    shelf.listed = listed  # type: ignore[method-assign]
+    assert [one.version for one in store.listed()] == ["v1"]
+    assert others == [["v1"]]
 
 
 def test_the_list_of_a_bundle_folder_is_the_bundle_itself(store: ModelStore, bundle: ModelBundle) -> None:

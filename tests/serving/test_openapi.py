@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from predictor.model.bundle import ModelBundle
 from serving.access.route_table import RULES
 
 Operation = tuple[str, str, dict[str, Any]]
@@ -80,4 +81,20 @@ def test_the_reply_of_a_scoring_route_is_described_whole(
 ) -> None:
     schema = document["paths"][path][method]["responses"]["200"]["content"]["application/json"]["schema"]
     assert schema["$ref"].rsplit("/", 1)[1] in ("PredictionsReply", "Envelope")
-    assert client.get("/openapi.json").json()["paths"][path] == document["paths"][path]
+    served = client.get("/openapi.json").json()["paths"][path][method]
+    assert served["responses"] == json.loads(json.dumps(document["paths"][path][method]["responses"]))
+
+
+def test_the_served_document_names_what_the_model_takes(client: httpx.Client, bundle: ModelBundle) -> None:
+    served = client.get("/openapi.json").json()["paths"]["/v1/predictions"]["post"]["requestBody"]
+    rows = served["content"]["application/json"]["schema"]["properties"]["rows"]
+    of_row = rows["items"]["properties"]
+    assert rows["maxItems"] == 50
+    patterns = of_row["features"]["patternProperties"]
+    assert of_row["features"]["additionalProperties"] is False
+    for definition in bundle.definitions:
+        (limits,) = [limits for pattern, limits in patterns.items() if re.search(pattern, definition.name)]
+        assert (limits.get("maximum") == 5) == (definition.unit == "fisher_z")
+    assert of_row["covariates"]["properties"]["sex"] == {"enum": ["female", "male", None]}
+    assert of_row["covariates"]["properties"]["caps5_total_baseline"]["maximum"] == 80
+    assert not any(re.search(pattern, "shoe_size") for pattern in patterns)

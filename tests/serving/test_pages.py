@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import unescape
 from typing import Any
 from xml.etree import ElementTree
 
@@ -9,7 +10,6 @@ import httpx
 import pytest
 
 from predictor.model.bundle import ModelBundle
-from serving.web.examples import curl_for_rows
 
 Parts = dict[str, tuple[str, bytes]]
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
@@ -52,6 +52,13 @@ def test_every_input_has_a_label(client: httpx.Client, path: str) -> None:
     names = re.findall(r'<(?:input|select)[^>]*\bid="([^"]+)"', page)
     assert names
     assert set(names) <= set(re.findall(r'<label[^>]*\bfor="([^"]+)"', page))
+
+
+def test_a_number_that_nobody_can_have_is_noticed_before_anything_is_sent(client: httpx.Client) -> None:
+    page = client.get("/visit", headers=PAGE).text
+    (field,) = re.findall(r'<input[^>]*\bid="covariate-caps5_total_baseline"[^>]*>', page)
+    assert 'min="0"' in field
+    assert 'max="80"' in field
 
 
 def test_the_first_page_stays_small(client: httpx.Client) -> None:
@@ -178,7 +185,7 @@ def test_nothing_is_scored_until_wrong_rows_are_left_out_on_purpose(client: http
     assert page.status_code == 422
     assert "Nothing was scored" in page.text
     assert "line 3, column rest_fisher_z__amygdala_L__vmPFC" in page.text
-    assert page.text.count("expected a number") == 1, "one fault in many cells is said once, with all its places"
+    assert page.text.count("Expected a number") == 1, "one fault in many cells is said once, with all its places"
     left_out = client.post("/table", files=rows, data={"leave_out": "yes"}, headers=PAGE)
     assert left_out.status_code == 200
     assert "1 visit scored" in left_out.text
@@ -195,9 +202,18 @@ def test_the_template_has_the_columns_of_the_model(client: httpx.Client, bundle:
     assert set(bundle.feature_names) <= set(header)
 
 
-def test_the_printed_curl_takes_the_routes_that_exist(client: httpx.Client) -> None:
-    page = client.get("/docs", headers=PAGE).text
-    assert "/v1/scans" in page
-    body = re.search(r"-d '(.*)'", curl_for_rows("http://127.0.0.1:8000/"))
+def test_the_printed_commands_run_as_they_stand_and_name_no_key_where_none_is_needed(client: httpx.Client) -> None:
+    page = unescape(client.get("/docs", headers=PAGE).text)
+    body = re.search(r"-d '(.*)'", page)
     assert body is not None
-    assert json.loads(body.group(1))["rows"]
+    scored = client.post("/v1/predictions", content=body[1], headers={"Content-Type": "application/json"})
+    assert scored.status_code == 200, scored.text
+    assert "Authorization" not in page
+
+
+def test_an_unknown_address_says_so_once_and_leads_on(client: httpx.Client) -> None:
+    page = client.get("/nothing", headers=PAGE).text
+    banner = page.partition("<main")[2]
+    assert banner.lower().count("nothing answers at this address") == 1
+    assert 'href="/visit"' in page
+    assert "Sign in" not in page, "nobody is asked for a key here"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from serving.access.access_control import BELIEVED_S
 from serving.access.api_keys import ApiKey, ApiKeys
+from serving.access.principal import Scope
 from serving.model_store import ModelStore
 from serving.settings import Settings
 from serving.store.audit_chain import AuditChain
@@ -21,10 +23,8 @@ WRONG = "krp_" + "0" * 12 + "_" + "A" * 43
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(f"sqlite:///{tmp_path}/service.db")
-    yield opened
-    opened.close()
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/service.db"
 
 
 @pytest.fixture
@@ -156,6 +156,16 @@ def test_a_visitor_by_a_link_from_elsewhere_is_not_signed_out(browser: httpx.Cli
     assert browser.get("/").status_code == 200
 
 
+def test_signing_in_again_ends_the_sign_in_before(browser: httpx.Client, key: tuple[ApiKey, str]) -> None:
+    sign_in(browser, key[1])
+    before = browser.cookies["krp_sign_in"]
+    sign_in(browser, key[1])
+    assert browser.get("/v1/models/current").status_code == 200
+    browser.cookies.clear()
+    browser.cookies.set("krp_sign_in", before)
+    assert browser.get("/v1/models/current").status_code == 401
+
+
 def test_signing_in_stands_in_the_audit_log_and_a_wrong_key_does_not(
     browser: httpx.Client, key: tuple[ApiKey, str], database: Database
 ) -> None:
@@ -190,3 +200,23 @@ def test_a_service_that_gets_its_first_key_while_it_runs_closes(
         assert client.get("/v1/models/current", headers=headers).status_code == 200
         ApiKeys(database).revoke(made.id)
         assert client.get("/v1/models/current", headers=headers).status_code == 401
+
+
+def test_the_commands_that_pages_show_hand_in_the_key(browser: httpx.Client, key: tuple[ApiKey, str]) -> None:
+    sign_in(browser, key[1])
+    for path in ("/docs", "/visit"):
+        page = unescape(browser.get(path).text)
+        assert '-H "Authorization: Bearer $KRP_KEY"' in page
+        assert "read -rs KRP_KEY" in page
+
+
+@pytest.mark.parametrize("scopes", [["score"], ["read"]])
+def test_who_could_not_open_the_result_is_not_led_to_scoring(
+    browser: httpx.Client, database: Database, scopes: list[Scope]
+) -> None:
+    _, secret = ApiKeys(database).create("half", scopes=scopes, valid_for=None)
+    sign_in(browser, secret)
+    page = browser.get("/").text
+    assert 'href="/visit"' not in page
+    assert "Score the sample visit" not in page
+    assert "takes the scopes" in page

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,11 +22,9 @@ class Clock:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """Return a database in a file; that PostgreSQL does the same is one test below."""
-    opened = Database.open(f"sqlite:///{tmp_path}/service.db")
-    yield opened
-    opened.close()
+def database_url(tmp_path: Path) -> str:
+    """Return the address of a file; that PostgreSQL does the same is one test below."""
+    return f"sqlite:///{tmp_path}/service.db"
 
 
 @pytest.fixture

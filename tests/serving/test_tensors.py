@@ -38,6 +38,28 @@ def test_tensors_become_rows_in_their_order(bundle: ModelBundle) -> None:
     assert second.recipe_hash is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [0.1], "data": [0.2]}]}',
+        b'{"inputs": [{"name": "x", "name": "y", "shape": [1], "datatype": "FP64", "data": [0.1]}]}',
+        b'{"id": "a", "id": "b", "inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": ["A"]}]}',
+        b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1]}], "parameters": {"a": 1, "a": 2}}',
+    ],
+    ids=["data", "name", "id", "parameter"],
+)
+def test_a_key_that_stands_twice_is_refused_as_in_v1(body: bytes) -> None:
+    with pytest.raises(JsonInvalidError, match="a key stands twice"):
+        parse_infer_request(body)
+
+
+def test_a_plain_request_needs_no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.unique_keys.parse_json", lambda body: pytest.fail("it was parsed again"))
+    site = tensor("site", datatype="BYTES", shape=[2, 1], data=["A", None])
+    body = {"id": "a", "inputs": [tensor(), site], "outputs": [{"name": "status"}]}
+    assert parse_infer_request(json.dumps(body).encode()).id == "a"
+
+
 WRONG: dict[str, tuple[list[dict[str, Any]], type[PredictorError], str]] = {
     "unknown": ([tensor("shoe")], TensorError, "input shoe"),
     "the arm": ([tensor("arm", datatype="BYTES", data=["ketamine", None])], TensorError, "input arm"),

@@ -1,7 +1,8 @@
-"""Registers a bundle in copies of a store and kills itself, kill -9, before the n-th commit, one process per n.
+"""Registers a bundle in copies of a store and kills itself, kill -9, before the n-th commit or after a time.
 
-Called by test_killed_registration.py: BUNDLE, then one STORE and number per pair. It prints one line per pair: how the
-process ended, 0 if it got to the end. One parent imports everything once and forks.
+Called by test_killed_registration.py: BUNDLE, then on standard input one STORE and moment per line: `12` is before the
+12th commit, `0.35s` after that time, wherever it then is. It prints one line per pair: how the process ended, 0 if it
+got to the end. One parent imports everything once and forks.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,17 +47,21 @@ def _kill_before(n_commits: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _end_of(bundle: ModelBundle, where: str, n_commits: int) -> int:
+def _end_of(bundle: ModelBundle, where: str, moment: str) -> int:
     child = os.fork()
     if child == 0:
-        _kill_before(n_commits)
+        if not moment.endswith("s"):
+            _kill_before(int(moment))
         register_and_promote(bundle, where, version=2)
         os._exit(0)
+    if moment.endswith("s"):
+        time.sleep(float(moment.removesuffix("s")))
+        os.kill(child, signal.SIGKILL)
     return os.waitpid(child, 0)[1]
 
 
 if __name__ == "__main__":
     found = load_bundle(Path(sys.argv[1]))
-    for place, number in zip(sys.argv[2::2], sys.argv[3::2], strict=True):
-        sys.stdout.write(f"{_end_of(found, place, int(number))}\n")
+    for line in sys.stdin:
+        sys.stdout.write(f"{_end_of(found, *line.split())}\n")
         sys.stdout.flush()

@@ -66,11 +66,11 @@ def copy_of(template: Path, folder: Path) -> Path:
 
 def ends_of(bundle: Path, tries: list[tuple[str, int]]) -> list[int]:
     """How each process ended: 9 killed, 0 at the end of the way."""
-    words = [word for where, number in tries for word in (where, str(number))]
+    lines = "".join(f"{where} {number}\n" for where, number in tries)
     # What the killed ones leave in the temporary folder goes with the test.
     place = os.environ | {"TMPDIR": str(bundle.parent)}
     done = subprocess.run(
-        [sys.executable, SCRIPT, bundle, *words], capture_output=True, text=True, check=True, env=place
+        [sys.executable, SCRIPT, bundle], input=lines, capture_output=True, text=True, check=True, env=place
     )
     return [int(line) for line in done.stdout.split()]
 

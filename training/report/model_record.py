@@ -124,8 +124,8 @@ def contribution_document(bundle: ModelBundle, table: TrainingTable) -> Row:
         "method": "linear" if isinstance(bundle.model, LinearResponseModel) else "trees",
         "features": rows[:MAX_ROWS],
         "n_rest": max(0, len(rows) - MAX_ROWS),
-        "by_circuit": _mean_sizes([one.by_circuit for one in explained]),
-        "by_kind": _mean_sizes([one.by_kind for one in explained]),
+        "by_circuit": _mean_sizes([one.contributions.by_circuit for one in explained]),
+        "by_kind": _mean_sizes([one.contributions.by_kind for one in explained]),
     }
 
 

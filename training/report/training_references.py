@@ -48,12 +48,6 @@ TRAINING_REFERENCES: Final[Mapping[str, Reference]] = {
         "Bayes methods. Biostatistics 8:118-127.",
         "10.1093/biostatistics/kxj037",
     ),
-    "lundberg2020": Reference(
-        "Lundberg et al., 2020",
-        "Lundberg SM, et al. (2020). From local explanations to global understanding with explainable AI for trees. "
-        "Nature Machine Intelligence 2:56-67.",
-        "10.1038/s42256-019-0138-9",
-    ),
     "kunzel2019": Reference(
         "Künzel et al., 2019",
         "Künzel SR, et al. (2019). Metalearners for estimating heterogeneous treatment effects using machine learning. "
