@@ -10,8 +10,8 @@ HEAD = """# Error catalogue
 
 Every error has a code, a message that says what was expected and what was found, the place where it was found, and a
 remedy. On the command line the exit code is 2 for `usage`, 4 for refusals (`refused`, `promotion-refused`,
-`leak-found`, `participants-shared`, `locked-test-opened`, `audit-log-broken`), else 3; over HTTP the same four parts are an
-`application/problem+json` document. This page is made from `predictor/errors.py`.
+`leak-found`, `participants-shared`, `locked-test-opened`, `audit-log-broken`), else 3; over HTTP the same four parts
+are an `application/problem+json` document. This page is made from `predictor/errors.py`.
 """
 
 
