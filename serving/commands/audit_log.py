@@ -26,7 +26,9 @@ def add_audit_log(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
             "one before. It never holds names, values or file names."
         ),
     )
-    actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        title="actions", dest="action", metavar="ACTION", required=True, help="what to do with the log"
+    )
     verify = actions.add_parser(
         "verify",
         help="read the whole chain and name the first entry that was changed, dropped or inserted",

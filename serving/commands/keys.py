@@ -33,7 +33,9 @@ def add_keys(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             "stays so when keys expire. A running service notices within 5 seconds, also that a key was revoked."
         ),
     )
-    actions = parser.add_subparsers(title="actions", dest="action", metavar="ACTION", required=True)
+    actions = parser.add_subparsers(
+        title="actions", dest="action", metavar="ACTION", required=True, help="what to do with keys"
+    )
     create = actions.add_parser("create", help="make a key; it is shown once and kept as a hash only")
     create.add_argument("name", help="a note for you, such as the program or the group that gets it")
     create.add_argument(
