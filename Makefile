@@ -39,8 +39,12 @@ imports: .venv/dev
 bench: .venv/dev  ## benchmarks: speed and memory, printed as ratios
 	@for one in tests/benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
-robust: .venv/dev  ## long statistical checks: hundreds of simulated runs, studies and cohorts
-	$(BIN)/python -m pytest -n auto tests/robustness
+robust: .venv/dev  ## long checks: simulated studies and cohorts by the hundred; fuzzing, kills, leaks and load
+	KRP_ROBUST=long KRP_SOAK_S=$${KRP_SOAK_S:-1800} $(BIN)/python -m pytest -n auto tests/robustness
+	$(BIN)/python tests/robustness/fuzz_nifti_reader.py
+
+robust-short: .venv/dev  ## the service under attack, each check for some seconds
+	KRP_ROBUST=short $(BIN)/python -m pytest -n auto -q $(UNDER_ATTACK)
 
 mlflow: .venv/runtime  ## open MLflow's page on the project's store
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
