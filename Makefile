@@ -11,7 +11,11 @@ TRIAL := demo/trial
 FEATURES := demo/features
 EXPERIMENT := experiments/baseline_prediction.toml
 
-.PHONY: help run test check lint format types imports bench robust mlflow sbom requirements clean
+# Fuzzing, kills, tampering, leaks, load: what can be shortened to seconds. The statistics cannot.
+UNDER_ATTACK := $(patsubst %,tests/robustness/test_%.py,api_contract bombs failing_surroundings health_data_leaks \
+  killed_service malformed_scans malformed_tables no_pickle read_only reproducible sbom soak tampered_bundles)
+
+.PHONY: help run test check lint format types imports bench robust robust-short mlflow requirements sbom clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16

@@ -199,10 +199,11 @@ def _header_and_lines(content: bytes, *, max_rows: int) -> tuple[list[str], list
         ) from error
     separator = max("\t,;", key=text.split("\n", 1)[0].count)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        lines = [(reader.line_num, cells) for cells in reader]  # a row in quotation marks may take several lines
     except csv.Error as error:
         raise TableError("the table cannot be read; a quotation mark may be open.") from error
-    numbered = [(number, cells) for number, cells in enumerate(lines, start=1) if any(cell.strip() for cell in cells)]
+    numbered = [(number, cells) for number, cells in lines if any(cell.strip() for cell in cells)]
     if not numbered:
         raise TableError("expected a table, found an empty file.")
     header, rows = [name.strip() for name in numbered[0][1]], numbered[1:]

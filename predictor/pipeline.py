@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from predictor.errors import BundleIncompatibleError
@@ -114,11 +115,8 @@ def score_features(
         features,
         covariates,
         bundle,
-        quality=None,
         recipe_hash=recipe_hash,
         input_digest=input_digest,
-        missing_reasons={},
-        standard_errors={},
         promoted=promoted,
         form=build_answer,
     )
@@ -144,11 +142,8 @@ def score_features_as_json(
         features,
         covariates,
         bundle,
-        quality=None,
         recipe_hash=recipe_hash,
         input_digest=input_digest,
-        missing_reasons={},
-        standard_errors={},
         promoted=promoted,
         form=write_answer,
     )
@@ -175,13 +170,14 @@ def _answer(
     covariates: Mapping[str, CovariateValue],
     bundle: ModelBundle,
     *,
-    quality: QualityReport | None,
     recipe_hash: str | None,
     input_digest: str | None,
-    missing_reasons: Mapping[str, str],
-    standard_errors: Mapping[str, float | None],
     promoted: bool,
     form: Callable[..., _Form],
+    # Known of scans only.
+    quality: QualityReport | None = None,
+    missing_reasons: Mapping[str, str] = MappingProxyType({}),
+    standard_errors: Mapping[str, float | None] = MappingProxyType({}),
 ) -> _Form:
     person = person_inputs(features, covariates, bundle)
     reasons = assess_applicability(

@@ -11,8 +11,10 @@ from predictor.feature_rows import covariate_value
 from predictor.model.outcome_definition import Covariate, CovariateValue
 from serving.error_handlers import faults_of
 from serving.schemas import JsonCovariate
+from serving.unique_keys import check_unique_keys
 
 CovariateValues = Mapping[str, CovariateValue]
+PART = "part covariates"
 FIELD_PREFIX = "covariate-"
 _ADAPTER: TypeAdapter[dict[str, JsonCovariate]] = TypeAdapter(dict[str, JsonCovariate])
 
@@ -23,18 +25,21 @@ def covariates_from_json(content: bytes | None) -> CovariateValues:
     Raises
     ------
     RequestError
-        If it is not a JSON object of numbers, strings and nulls.
+        If it is not a JSON object of numbers, strings and nulls, or a name stands twice in it.
     ValueOutOfRangeError
         If a number is NaN or infinite.
     """
     if content is None:
         return {}
     try:
-        return _ADAPTER.validate_json(content)
+        found = _ADAPTER.validate_json(content)
     except ValidationError as error:
         # Behind the covariate's name, pydantic names the member of the union that it tried.
         faults = [{**fault, "loc": fault["loc"][:1]} for fault in error.errors()]
-        raise one_error(faults_of(faults, root=("part covariates",))) from error
+        raise one_error(faults_of(faults, root=(PART,))) from error
+    n_strings = len(found) + sum(isinstance(value, str) for value in found.values())
+    check_unique_keys(content, n_strings=n_strings, where=PART)
+    return found
 
 
 def covariates_from_fields(fields: Mapping[str, bytes], covariates: Sequence[Covariate]) -> CovariateValues:

@@ -19,7 +19,13 @@ def settings_of(request: Request) -> Settings:
 
 
 def model_of(request: Request) -> LoadedModel:
-    """Return the model that answers now, or raise ModelUnavailableError."""
+    """Return the model that answers now.
+
+    Raises
+    ------
+    ModelUnavailableError
+        If none has been loaded yet.
+    """
     models: ModelStore = request.app.state.models
     return models.current()
 
@@ -31,12 +37,24 @@ def principal_of(request: Request) -> Principal:
 
 
 def require_json(request: Request) -> None:
-    """Refuse a body that does not say it is JSON."""
+    """Refuse a body that does not say it is JSON.
+
+    Raises
+    ------
+    ContentTypeError
+        If it is of another type or charset, or packed.
+    """
     _require(request, "application/json")
 
 
 def require_form(request: Request) -> None:
-    """Refuse a body that does not say it is a multipart form."""
+    """Refuse a body that does not say it is a multipart form.
+
+    Raises
+    ------
+    ContentTypeError
+        If it is of another type or charset, or packed.
+    """
     _require(request, "multipart/form-data")
 
 

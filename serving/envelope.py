@@ -24,9 +24,9 @@ class Envelope:
         return json.dumps(head)[:-1].encode() + b', "answer": ' + self.answer + b"}"
 
 
-def put_in_envelope(answer: bytes, *, model_version: str, created: datetime | None = None) -> Envelope:
-    """Return an envelope with a new id that nobody can guess; created now unless told."""
-    return Envelope(uuid4().hex, in_iso_8601(created or datetime.now(UTC)), model_version, answer)
+def put_in_envelope(answer: bytes, *, model_version: str, created: datetime) -> Envelope:
+    """Return an envelope with a new id that nobody can guess."""
+    return Envelope(uuid4().hex, in_iso_8601(created), model_version, answer)
 
 
 def in_iso_8601(moment: datetime) -> str:

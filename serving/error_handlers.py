@@ -210,7 +210,7 @@ async def _reply_to_invalid_request(request: Request, error: Exception) -> Respo
 
 
 async def _reply_to_nobody(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)  # the client is gone; nothing is logged, nothing was kept
+    return Response(status_code=499)  # the client is gone: nobody reads this, and nothing was kept
 
 
 def faults_of(errors: Iterable[Mapping[str, Any]], *, root: tuple[str, ...] = ()) -> list[PredictorError]:

@@ -53,7 +53,7 @@ class ModelCache:
             note = json.loads((place / NOTE).read_text(encoding="utf-8"))
             version = ModelVersion(
                 str(note["version"]), is_promoted=note["is_promoted"] is True,
-                digest=note["digest"], signature=note["signature"],
+                digest=note["digest"], signature=note["signature"], gate_passed_at=note.get("gate_passed_at"),
             )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -22,12 +22,10 @@ N_CACHED = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelFacts:
-    """A model's name and standing, whom it was trained on, and how its features are made."""
+    """A model's name, whom it was trained on, and how its features are made; the same for all loads of one digest."""
 
     name: str
-    version: str
     digest: str
-    is_promoted: bool
     arms: tuple[str, ...]  # the treatment of interest first
     trained_on: int  # people
     cohort: str  # "" when the card does not say
@@ -47,9 +45,7 @@ class ModelFacts:
         return canonical_json(
             {
                 "name": self.name,
-                "version": self.version,
                 "digest": self.digest,
-                "is_promoted": self.is_promoted,
                 "arms": list(self.arms),
                 "trained_on": self.trained_on,
                 "cohort": self.cohort,
@@ -71,9 +67,7 @@ class ModelFacts:
         found = parse_json(content)
         return cls(
             name=found["name"],
-            version=found["version"],
             digest=found["digest"],
-            is_promoted=found["is_promoted"],
             arms=tuple(found["arms"]),
             trained_on=found["trained_on"],
             cohort=found["cohort"],
@@ -85,10 +79,7 @@ class ModelFacts:
 
 @lru_cache(maxsize=N_CACHED)
 def facts_bytes(model: LoadedModel) -> bytes:
-    """Return the facts of a loaded model as they are kept.
-
-    Remembered by the loaded model itself: two loads of one version are two models, and may differ in their standing.
-    """
+    """Return the facts of a loaded model as they are kept, made once per load."""
     return facts_of(model).to_bytes()
 
 
@@ -97,9 +88,7 @@ def facts_of(model: LoadedModel) -> ModelFacts:
     bundle = model.bundle
     return ModelFacts(
         name=bundle.name,
-        version=model.version.version,
         digest=str(bundle.digest),
-        is_promoted=model.version.is_promoted,
         arms=bundle.arms,
         trained_on=bundle.trained_on,
         cohort=str(bundle.card.get("cohort") or ""),

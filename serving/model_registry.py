@@ -117,7 +117,8 @@ class RegistryAddress:
         if tags.get(STATUS_TAG) == REGISTERING:
             raise VersionUnverifiedError(f"version {number} of {self.name} was never verified.")
         is_promoted = aliases.get(CHAMPION) == number
-        return ModelVersion(number, is_promoted, tags.get(DIGEST_TAG), tags.get(SIGNATURE_TAG))
+        passed_at = tags.get("gate_at") if tags.get("gate") == "passed" else None
+        return ModelVersion(number, is_promoted, tags.get(DIGEST_TAG), tags.get(SIGNATURE_TAG), passed_at)
 
     def fetch(self, version: ModelVersion, folder: Path) -> Path:
         """Copy the version's files below `folder`.

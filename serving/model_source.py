@@ -18,6 +18,7 @@ class ModelVersion:
     is_promoted: bool
     digest: str | None = None  # of the bundle that was registered; None when nobody wrote it down
     signature: str | None = None  # written beside the version by `krp sign`; a bundle may hold its own
+    gate_passed_at: str | None = None  # UTC, ISO 8601; None: it never did
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -111,8 +111,8 @@ class ModelStore:
 
         Raises
         ------
-        ModelUnavailableError, ModelBundleError
-            If there is no model, or it cannot be trusted; the one loaded before goes on answering.
+        ModelUnavailableError, ModelBundleError, ModelHistoryError
+            If there is no model, it cannot be trusted, or nobody can say; the one loaded before goes on answering.
         """
         with self._refreshing:
             try:

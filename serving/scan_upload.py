@@ -8,7 +8,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from predictor.circuit.circuit import Circuit
-from predictor.errors import BundleIncompatibleError, PartMissingError, PartUnknownError, PredictorError
+from predictor.errors import (
+    BundleIncompatibleError,
+    PartMissingError,
+    PartTooLargeError,
+    PartUnknownError,
+    PredictorError,
+)
 from predictor.scan.nifti_header import ScanLimits
 from predictor.scan.region_signals import RegionReader, RegionRecording
 from predictor.scan.session import BaselineSession, Run, build_run
@@ -24,6 +30,8 @@ TABLE_PARTS = tuple(
     f"{kind}_{table}" for kind in RUN_KINDS for table in TABLES_OF_A_RUN if (kind, table) != ("rest", "events")
 )
 MAX_FIELD_BYTES = 64 * 1024
+# All tables of a visit together, in tables of the largest size: they are held in memory, and there may be hundreds.
+MAX_LARGEST_TABLES = 4
 # The only thing a file name is used for.
 _SPACE_ENTITY = re.compile(r"(?:^|_)space-([A-Za-z0-9]{1,60})_")
 
@@ -49,7 +57,7 @@ class ScanUpload:
     circuit, tasks, limits
         What is measured in the scans, what the tasks are called, how large a scan may be.
     max_table_bytes
-        Largest table or side-car.
+        Largest table or side-car; all of them together may have four times as much.
     field_names
         Other parts that are taken as they are, at most 64 KiB each.
     """
@@ -85,6 +93,13 @@ class ScanUpload:
             If a scan cannot be read; raised as soon as its bytes show it.
         """
         self._form.feed(chunk)
+        limit = MAX_LARGEST_TABLES * self._max_table_bytes
+        if sum(len(part.content) for part in self._small_parts.values()) > limit:
+            raise PartTooLargeError(
+                f"expected at most {limit} bytes in all tables together.",
+                where="all tables",
+                remedy="Check that the right files were sent as tables and side-cars, or send fewer runs.",
+            )
 
     def finish(self) -> UploadedVisit:
         """Build the visit from everything that arrived.

@@ -41,11 +41,15 @@ class Settings(BaseSettings):
         default=None, description="One participant's folder in an fMRIPrep output, offered as the sample visit."
     )
 
-    max_json_bytes: int = Field(default=16 * MEBIBYTE, gt=0, description="Largest body of /v1/predictions.")
+    max_json_bytes: int = Field(
+        default=16 * MEBIBYTE, gt=0, description="Largest body of features or tensors, and largest feature table."
+    )
     max_rows: int = Field(default=5_000, gt=0, description="Most rows in one request.")
     max_upload_bytes: int = Field(default=4096 * MEBIBYTE, gt=0, description="Largest body of /v1/scans.")
     max_table_bytes: int = Field(
-        default=32 * MEBIBYTE, gt=0, description="Largest confounds table, side-car or events table; held in memory."
+        default=32 * MEBIBYTE,
+        gt=0,
+        description="Largest table or side-car, held in memory; all of a visit may have four times as much.",
     )
 
     database_url: str = Field(

@@ -6,7 +6,7 @@ from predictor.errors import JsonInvalidError
 from predictor.model.canonical_json import parse_json
 
 
-def check_unique_keys(body: bytes, *, n_strings: int) -> None:
+def check_unique_keys(body: bytes, *, n_strings: int, where: str = "body") -> None:
     """Refuse what the parser overlooked in a body that it took.
 
     Counting quotation marks settles it for nearly every body; where a text holds one itself, or a key stands twice, the
@@ -18,6 +18,8 @@ def check_unique_keys(body: bytes, *, n_strings: int) -> None:
         JSON.
     n_strings
         How many keys and texts the parser found in it; with fewer than there are, the slow parser looks as well.
+    where
+        What errors call the JSON.
 
     Raises
     ------
@@ -29,4 +31,4 @@ def check_unique_keys(body: bytes, *, n_strings: int) -> None:
     try:
         parse_json(body)
     except ValueError as error:
-        raise JsonInvalidError(f"expected JSON: {error}.", where="body") from None
+        raise JsonInvalidError(f"expected JSON: {error}.", where=where) from None

@@ -19,6 +19,7 @@ from predictor.errors import (
     UnknownParticipantError,
     ValueOutOfRangeError,
 )
+from predictor.features.feature_catalogue import QUALITY_KIND
 from predictor.features.feature_vector import FeatureDefinition
 from predictor.model.harmonization import SiteHarmonization
 from predictor.model.outcome_definition import MAX_ABS_VALUE, Covariate, CovariateRole, OutcomeDefinition
@@ -34,7 +35,6 @@ from training.models.site_harmonization import asked_for, make_harmonization
 
 CONTROL_GROUP = "control"
 MOTION_FEATURE = "quality_mean_framewise_displacement_mm"
-QUALITY_KIND = "quality"
 REFUSED = "refused"
 NEEDS_REFERENCE = "Deviations are learned from controls: add a section [reference] to the experiment file."
 

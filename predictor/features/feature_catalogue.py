@@ -10,6 +10,8 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe
 from predictor.scan.task_description import RUN_KINDS, RunKind
 
+# Kind of the quality numbers, which are of a run and of no region.
+QUALITY_KIND = "quality"
 # Quality numbers: unit and description; the names are fields of predictor.scan.quality.RunQuality.
 QUALITY_MEASURES = {
     "mean_framewise_displacement_mm": ("mm", "mean head motion from volume to volume"),
@@ -199,7 +201,7 @@ def _quality(recipe: Recipe) -> Iterator[FeatureDefinition]:
     for kind in run_kinds(recipe):
         for measure, (unit, description) in QUALITY_MEASURES.items():
             name = quality_feature_name(measure, kind)
-            yield FeatureDefinition(name, unit, "quality", "quality", "quality", f"{description} in the {kind} run")
+            yield FeatureDefinition(name, unit, "quality", QUALITY_KIND, "quality", f"{description} in the {kind} run")
 
 
 _DEFINITIONS_OF_FAMILY: dict[str, Callable[[Recipe], Iterator[FeatureDefinition]]] = {

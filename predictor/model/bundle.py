@@ -41,7 +41,7 @@ SCHEMA_VERSION = 2
 # The same with trees; written only where there are some, so that linear bundles keep their bytes.
 SCHEMA_VERSION_WITH_TREES = 3
 DOCUMENT = "bundle.json"
-# A model that needs more does not select; see docs/architecture.md.
+# A weighted sum that needs more does not select; of trees, fewer are made (training/final_model.py).
 MAX_FOLD_MODELS_BYTES = 20_000_000
 MAX_BOOTSTRAP_MODELS_BYTES = 40_000_000
 
@@ -236,7 +236,7 @@ def load_bundle(folder: Path) -> ModelBundle:
     }
     try:
         return _bundle_of(document, arrays, digest)
-    except (PredictorError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (PredictorError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BundleIncompatibleError(
             f"the parts of the bundle do not fit together: {error}", where=DOCUMENT
         ) from error

@@ -96,7 +96,6 @@ def questions_of(
     levels = _levels(root, left, right, column)
     tree, node = (np.concatenate(parts) for parts in zip(*levels, strict=True))
     n_leaves, first_leaf = _leaves_below([nodes for _, nodes in levels], left, right, column)
-    _check_size(int(n_leaves[node[column[node] >= 0]].sum()))
     is_lone = column[root] < 0
     n_words = np.where(is_lone, 0, -(-n_leaves[root] // WORD))
     word_start = np.cumsum(n_words) - n_words
@@ -123,7 +122,7 @@ def questions_of(
 
 def _check_size(n_steps: int) -> None:
     if n_steps > MAX_STEPS:
-        raise ModelBundleError(f"expected trees with at most {MAX_STEPS} steps to their leaves, found {n_steps}.")
+        raise ModelBundleError(f"expected trees with at most {MAX_STEPS} steps to their leaves, found more.")
 
 
 def _in_rows(entries: NDArray[Any], row: Indices, word: Indices, empty: NDArray[Any]) -> NDArray[Any]:
@@ -132,11 +131,13 @@ def _in_rows(entries: NDArray[Any], row: Indices, word: Indices, empty: NDArray[
 
 
 def _levels(root: Indices, left: Indices, right: Indices, column: Indices) -> list[tuple[Indices, Indices]]:
-    """Tree and number of every node that is reached, level by level."""
-    levels = [(np.arange(len(root)), root)]
+    """Tree and number of every node that is reached, level by level; no further once there are too many steps."""
+    levels, n_steps = [(np.arange(len(root)), root)], 0
     while len(levels[-1][1]):
         tree, node = levels[-1]
         is_inner = column[node] >= 0
+        n_steps += (len(levels) - 1) * int(np.count_nonzero(~is_inner))
+        _check_size(n_steps)
         tree, node = tree[is_inner], node[is_inner]
         levels.append((np.concatenate([tree, tree]), np.concatenate([left[node], right[node]])))
     return levels

@@ -95,6 +95,9 @@ class TreeArrays:
         inner = np.flatnonzero(self.column != LEAF)
         if (self.column < LEAF).any() or (self.column >= self.n_inputs + self.arm_values.shape[1]).any():
             raise ModelBundleError("a tree asks for columns that do not exist.")
+        is_leaf = self.column == LEAF
+        if self.left[is_leaf].any() or self.right[is_leaf].any():
+            raise ModelBundleError("a leaf leads nowhere, so its children must be 0.")
         start = self.tree_start[np.searchsorted(self.tree_start, inner, side="right") - 1]
         stop = self.tree_start[np.searchsorted(self.tree_start, inner, side="right")]
         children = np.concatenate([self.left[inner], self.right[inner]])

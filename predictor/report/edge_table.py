@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from predictor.errors import ExplanationAbsentError
+from predictor.features.feature_catalogue import QUALITY_KIND
 from predictor.model.scoring_plan import CLINICAL
 
 COLUMNS = (
@@ -24,6 +25,8 @@ COLUMNS = (
     "research_use_only",
 )
 MISSING = "n/a"
+# What comes after the first "__" of their names is no region.
+_WITHOUT_REGION = (CLINICAL, QUALITY_KIND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Attribution:
     feature: str
     kind: str
     circuit: str
-    regions: tuple[str, ...]  # from and to, or one region; none for what is not measured in the brain
+    regions: tuple[str, ...]  # from and to, or one region; none for what is not measured in one
     value: float | str | None  # None: missing, so its imputed value speaks
     value_unit: str
     contribution: float  # in the outcome's unit
@@ -53,7 +56,7 @@ def attributions_of(answer: Mapping[str, Any]) -> tuple[Attribution, ...]:
             feature=item["feature"],
             kind=item["kind"],
             circuit=item["circuit"],
-            regions=() if item["kind"] == CLINICAL else tuple(item["feature"].split("__")[1:3]),
+            regions=() if item["kind"] in _WITHOUT_REGION else tuple(item["feature"].split("__")[1:3]),
             value=item["value"],
             value_unit=item["unit"],
             contribution=item["contribution"],

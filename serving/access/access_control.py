@@ -134,8 +134,8 @@ class AccessControl:
 
     async def sign_out(self, cookie: str) -> None:
         """Forget a browser."""
-        self._believed.pop(self._cookie.digest(cookie), None)
         await self._in_thread(self.sign_ins.end, cookie)
+        self._believed.pop(self._cookie.digest(cookie), None)  # last: who asks meanwhile would be believed again
 
     def spend(self, principal: Principal, rule: Rule) -> None:
         """Count a request of a key or token.

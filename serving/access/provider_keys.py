@@ -97,7 +97,7 @@ class ProviderKeys:
         try:
             self._keys = self._fetch_keys()
             self._fetched_at = now
-        except (OSError, HTTPException, ValueError, KeyError, TypeError, JoseError) as error:
+        except (OSError, HTTPException, ValueError, KeyError, TypeError, AttributeError, JoseError) as error:
             logger.warning("the identity provider gave no signing keys: %s", type(error).__name__)
 
     def _fetch_keys(self) -> KeySet:

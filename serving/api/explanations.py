@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from serving.event_loop import compute_in_thread
 from serving.explanation_files import EXPLANATION_FILES, ExplanationFile, files_for
 from serving.kept_results import find_with_facts
 from serving.schemas import ExplanationFileLink, ExplanationFiles, problem_responses
@@ -53,9 +55,10 @@ def _add_file(file: ExplanationFile) -> None:
     )
 
 
-def _sender(file: ExplanationFile) -> Callable[[Request, str], Response]:
-    def send(request: Request, result_id: str) -> Response:
-        content = file.make(find_with_facts(request, result_id))
+def _sender(file: ExplanationFile) -> Callable[[Request, str], Awaitable[Response]]:
+    async def send(request: Request, result_id: str) -> Response:
+        found = await asyncio.to_thread(find_with_facts, request, result_id)
+        content = await compute_in_thread(file.make, found)
         headers = {"Content-Disposition": f'inline; filename="{file.name}"'}
         return Response(content, media_type=file.media_type, headers=headers)
 

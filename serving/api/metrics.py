@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from serving.operation.load import Load
 from serving.operation.metrics import CONTENT_TYPE, ServiceMetrics
 from serving.schemas import problem_responses
 
@@ -16,4 +17,6 @@ RESPONSE = {"description": "Prometheus text format", "content": {"text/plain": {
 def read_metrics(request: Request) -> Response:
     """Return counts and times, without names, labels of people or values."""
     metrics: ServiceMetrics = request.app.state.metrics
+    load: Load = request.app.state.load
+    metrics.show_under_way(requests=load.n_requests, uploads=load.n_uploads)
     return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})

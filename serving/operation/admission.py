@@ -68,15 +68,12 @@ class Admission:
         load.n_requests += 1
         load.n_uploads += is_upload
         if is_upload:
-            self._show()
             receive = self._counting(receive)
         try:
             await self.app(scope, receive, send)
         finally:
             load.n_requests -= 1
             load.n_uploads -= is_upload
-            if is_upload:
-                self._show()
 
     def _counting(self, receive: Receive) -> Receive:
         async def receive_and_count() -> Message:
@@ -85,9 +82,6 @@ class Admission:
             return message
 
         return receive_and_count
-
-    def _show(self) -> None:
-        self.metrics.show_under_way(requests=self.load.n_requests, uploads=self.load.n_uploads)
 
 
 _ERRORS: dict[str, Callable[[], PredictorError]] = {

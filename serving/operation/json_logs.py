@@ -24,7 +24,7 @@ MAX_FRAMES = 20
 # Of an entry of ours: facts beside the message, `logger.info("request", extra={FIELDS: {...}})`.
 FIELDS = "krp_fields"
 # What they say at their usual level is of no use here, or says it in other words than ours.
-QUIET_LOGGERS = ("mlflow", "alembic", "sqlalchemy", "httpx", "httpcore", "authlib", "urllib3")
+QUIET_LOGGERS = ("mlflow", "alembic", "sqlalchemy", "httpx", "httpcore", "joserfc", "urllib3")
 
 # Facts that an entry collects and no line shows; left out as the logging HOWTO describes ("Optimization"), which halves
 # the cost of an entry.

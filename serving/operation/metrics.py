@@ -46,7 +46,6 @@ class ServiceMetrics:
         self._refresh_failures = self._counter(
             "krp_model_refresh_failures", "Looks at the model source that failed.", "code"
         )
-        self._shown_digest = short_digest(None)
         self._known_requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._known_answers: dict[tuple[str, str, str], Counter] = {}
 
@@ -60,9 +59,9 @@ class ServiceMetrics:
         children[0].inc()
         children[1].observe(seconds)
 
-    def count_answer(self, action: str, status: str, *, model_digest: str | None = None) -> None:
-        """Count an answer: what was done, whether it is ok, flagged or refused, by which model (the one shown)."""
-        labels = (action, status, short_digest(model_digest) if model_digest else self._shown_digest)
+    def count_answer(self, action: str, status: str, *, model_digest: str | None) -> None:
+        """Count an answer: what was done, whether it is ok, flagged or refused, by which model."""
+        labels = (action, status, short_digest(model_digest))
         child = self._known_answers.get(labels)
         if child is None:
             child = self._known_answers[labels] = self._answers.labels(*labels)
@@ -95,12 +94,11 @@ class ServiceMetrics:
 
     def show_model(self, *, version: str, digest: str | None, state: str) -> None:
         """Show which model answers; the one before disappears."""
-        self._shown_digest = short_digest(digest)
         self._model.clear()
-        self._model.labels(version, self._shown_digest, state).set(1)
+        self._model.labels(version, short_digest(digest), state).set(1)
 
     def show_under_way(self, *, requests: int, uploads: int) -> None:
-        """Show how many requests, uploads among them, are being answered."""
+        """Show how many requests, uploads among them, are being answered; called whenever somebody asks."""
         self._under_way.labels("request").set(requests)
         self._under_way.labels("upload").set(uploads)
 

@@ -39,9 +39,7 @@ async def run_upkeep(app: FastAPI) -> AsyncIterator[None]:
         await _open_database(app, settings, stack)
         state.access = AccessControl(settings, state.database)
         stack.push_async_callback(asyncio.to_thread, state.access.close)
-        state.audit = AuditChain(
-            state.database, observe=lambda n_entries, lag_s: state.metrics.count_audit_group(n_entries, lag_s=lag_s)
-        )
+        state.audit = AuditChain(state.database, observe=state.metrics.count_audit_group)
         state.audit.start()
         stack.push_async_callback(asyncio.to_thread, state.audit.stop)
         state.results = ResultStore(

@@ -175,8 +175,6 @@ class AuditChain:
 
     def _commit_at_once(self, group: Sequence[_Waiting]) -> bool:
         """Commit in the event loop; False when it did not work, which the thread may wait for."""
-        if not group:
-            return True
         start_s = time.perf_counter()
         try:
             self._at_once.append([event for waiting in group for event in waiting.events])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from math import isfinite
 from typing import Any
 
@@ -78,9 +79,19 @@ def model_view(model: LoadedModel) -> ModelView:
         *_performance(bundle.card),
         ("Treatments", ", ".join(bundle.arms) if bundle.arms != ("all",) else "one for all"),
         ("Version", f"{bundle.name} {model.version.version}" + (", champion" if model.version.is_promoted else "")),
+        *_day_of_the_gate(model.version.gate_passed_at),
         ("Digest, sha256", f"{str(bundle.digest)[7:19]}…"),
     ]
     return ModelView(facts, model.version.is_promoted)
+
+
+def _day_of_the_gate(passed_at: str | None) -> list[tuple[str, str]]:
+    """When the gate let the model through; a time that is none is not shown."""
+    try:
+        passed = datetime.fromisoformat(passed_at or "")
+    except ValueError:
+        return []
+    return [("Passed the gate", f"{passed:%d %B %Y}".lstrip("0"))]
 
 
 def run_views(families: tuple[str, ...]) -> list[RunView]:
@@ -115,13 +126,13 @@ def _limits(possible: PossibleRange) -> tuple[str, str]:
 
 def _performance(card: Mapping[str, Any]) -> list[tuple[str, str]]:
     """R2 with its interval, and where it comes from, as far as the card tells."""
-    metrics = card.get("metrics", {})
-    if "r2" not in metrics:
+    metrics = card.get("metrics") or {}
+    if metrics.get("r2") is None:
         return []
     interval = metrics.get("r2_interval")
     words = f"{metrics['r2']:.2f}" + (f" [{interval['lower']:.2f}, {interval['upper']:.2f}]" if interval else "")
     facts = [("R² in cross-validation", words)]
-    p_value = card.get("permutation", {}).get("p_value")
+    p_value = (card.get("permutation") or {}).get("p_value")
     return [*facts, ("Permutation test", f"p = {p_value:.2g}")] if p_value is not None else facts
 
 

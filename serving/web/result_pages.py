@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from serving.event_loop import compute_in_thread
 from serving.explanation_files import circuit_of
 from serving.kept_results import FoundResult, delete_kept, envelope_of, find_with_facts
 from serving.web.circuit_view import circuit_document
@@ -25,16 +26,17 @@ Found = Annotated[FoundResult, Depends(found_result)]
 
 
 @router.get("")
-def result(request: Request, found: Found) -> HTMLResponse:
+async def result(request: Request, found: Found) -> HTMLResponse:
     """Show a result."""
-    return render(request, "result.html", {"view": result_view(found)})
+    return render(request, "result.html", {"view": await compute_in_thread(result_view, found)})
 
 
 @router.get("/report.html")
-def result_report(found: Found) -> Response:
+async def result_report(found: Found) -> Response:
     """Return the result as one file that needs nothing else."""
     headers = {"Content-Disposition": 'attachment; filename="result.html"'}
-    return HTMLResponse(standalone_page("result.html", {"view": result_view(found)}), headers=headers)
+    view = await compute_in_thread(result_view, found)
+    return HTMLResponse(standalone_page("result.html", {"view": view}), headers=headers)
 
 
 @router.get("/answer.json")

@@ -84,7 +84,7 @@ def result_view(found: FoundResult) -> ResultView:
         status=answer["status"],
         reasons=[{**reason, "detail": _sentence_case(reason["detail"])} for reason in answer["reasons"]],
         sentence=_sentence(answer),
-        model=_model(facts),
+        model=_model(found),
         outcome=outcome_in_words(answer["outcome"]["name"]),
         level=_level(arms),
         response_rule=answer["outcome"].get("response_rule"),
@@ -107,10 +107,12 @@ def result_view(found: FoundResult) -> ResultView:
     )
 
 
-def _model(facts: ModelFacts) -> str:
-    promoted = "champion" if facts.is_promoted else "not promoted"
+def _model(found: FoundResult) -> str:
+    """Name the model as it stood when it answered."""
+    facts = found.facts
+    promoted = "champion" if found.answer["model"].get("promoted") else "not promoted"
     cohort = f", {facts.cohort}" if facts.cohort else ""
-    return f"Model {facts.name} {facts.version} ({promoted}), trained on {facts.trained_on} people{cohort}."
+    return f"Model {facts.name} {found.kept.model_version} ({promoted}), trained on {facts.trained_on} people{cohort}."
 
 
 def trained_on_in_words(bundle: ModelBundle) -> str:

@@ -81,11 +81,10 @@ def _repeat(do: Any, ends: float) -> Counter[str]:
 
 def _upload(port: int, visit: bytes) -> str:
     try:
-        status = str(send(port, visit).status)
-    except OSError:  # turned away and closed before all was sent
-        status = "closed"
-    if status != "200":
-        time.sleep(0.2)  # less than Retry-After asks for
+        status = send(port, visit).status
+    except (OSError, SystemExit):  # before all was sent, or afterwards
+        status = "turned away"
+    time.sleep(0.2)  # less than Retry-After asks for
     return status
 
 

@@ -113,6 +113,13 @@ def test_a_sound_folder_of_other_content_is_incompatible(folder: Path, change: d
         load_bundle(folder)
 
 
+def test_a_number_beyond_all_numbers_is_incompatible(folder: Path) -> None:
+    document = json.loads((folder / "bundle.json").read_bytes()) | {"trained_on": "HUGE"}
+    reseal(folder, "bundle.json", canonical_json(document).replace(b'"HUGE"', b"1e999"))
+    with pytest.raises(BundleIncompatibleError, match="do not fit together"):
+        load_bundle(folder)
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"schema_version": NaN}'])
 def test_what_is_no_document_is_incompatible(folder: Path, content: bytes) -> None:
     reseal(folder, "bundle.json", content)

@@ -51,6 +51,12 @@ def test_source_and_target_are_those_of_the_feature_name(answer: dict[str, Any])
     }
 
 
+def test_what_says_how_good_a_run_was_belongs_to_no_region(answer: dict[str, Any]) -> None:
+    name = "quality_mean_framewise_displacement_mm__rest"
+    answer["explanation"]["contributions"] = [contribution(name, 1.0, kind="quality")]
+    assert [one.regions for one in attributions_of(answer)] == [()]
+
+
 def test_no_text_of_a_cell_can_add_a_cell_or_a_line(answer: dict[str, Any]) -> None:
     lines = edge_table_tsv(answer).splitlines()
     assert len(lines) == 5

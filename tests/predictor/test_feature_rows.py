@@ -93,5 +93,12 @@ def test_a_table_of_a_spreadsheet_is_read_like_one_of_ours(tmp_path: Path, separ
     assert (row.participant, row.features, row.covariates) == ("sub-01", {"a": 0.5}, {"site": "1"})
 
 
+def test_lines_are_those_of_the_file_also_below_a_cell_of_two_lines(tmp_path: Path) -> None:
+    path = write(tmp_path, "participant_id\ta\tsite", 'sub-01\t1\t"one', 'two"', "", "sub-02\thigh\t1")
+    with pytest.raises(ValueOutOfRangeError) as caught:
+        read_feature_rows(path, COVARIATES)
+    assert caught.value.where == "line 5, column a"
+
+
 def test_nobodys_rows_are_no_repetition(tmp_path: Path) -> None:
     assert len(read_feature_rows(write(tmp_path, "participant_id\ta", "n/a\t1", "n/a\t1"), ())) == 2

@@ -41,7 +41,7 @@ def test_one_leaf_is_left_whatever_number_of_words_the_leaves_take(n_leaves: int
     assert all(np.count_nonzero(one) == 1 for one in found)
 
 
-@pytest.mark.parametrize("n_leaves", [4_000, 20_000])
+@pytest.mark.parametrize("n_leaves", [4_000, 500_000])
 def test_a_tree_that_would_fill_the_memory_is_refused(n_leaves: int) -> None:
     with pytest.raises(ModelBundleError, match="steps to their leaves"):
         comb(n_leaves, to_left=False)

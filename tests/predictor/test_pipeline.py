@@ -201,6 +201,19 @@ def test_written_at_once_the_answer_has_the_same_bytes(
     assert score_features_as_json(**of_trees, bundle=tree_bundle) == expected
 
 
+def test_written_at_once_an_answer_with_deviations_has_the_same_bytes(deviation_bundle: ModelBundle) -> None:
+    names = deviation_bundle.feature_names
+    known: dict[str, Any] = {
+        "features": {**dict.fromkeys(names, 0.1), names[0]: 3.0, names[2]: None},
+        "covariates": {"age": 40.0, "sex": "X", "caps5_total_baseline": 44.0},
+        "recipe_hash": deviation_bundle.recipe_hashes[0],
+        "input_digest": None,
+    }
+    content = score_features_as_json(**known, bundle=deviation_bundle)
+    assert content == answer_bytes(score_features(**known, bundle=deviation_bundle))
+    assert b'"deviations":{' in content
+
+
 def test_written_at_once_a_withheld_explanation_is_null(
     bundle: ModelBundle, person: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

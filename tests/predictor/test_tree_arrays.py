@@ -90,6 +90,14 @@ def test_trees_that_would_be_walked_in_a_ring_are_refused(grow_trees: Grow, rng:
             replace(trees, **change)
 
 
+@pytest.mark.parametrize("child", [10**6, -(10**6)])
+def test_leaves_that_lead_somewhere_are_refused(grow_trees: Grow, rng: np.random.Generator, child: int) -> None:
+    trees = grow_trees(rng)
+    for side in ("left", "right"):
+        with pytest.raises(ModelBundleError, match="leaf leads nowhere"):
+            replace(trees, **{side: np.where(trees.column < 0, child, getattr(trees, side))})
+
+
 def test_arrays_that_do_not_fit_are_refused(grow_trees: Grow, rng: np.random.Generator) -> None:
     trees = grow_trees(rng)
     unknown = np.where(trees.column >= 0, 6, trees.column)

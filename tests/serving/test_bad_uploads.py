@@ -179,6 +179,7 @@ FORMS: dict[str, tuple[str, int, bytes]] = {
     "no closing boundary": ("upload-truncated", 400, form((named("covariates"), b"{}"))[:-10]),
     "nothing": ("upload-truncated", 400, b""),
     "deep covariates": ("json-invalid", 400, form((named("covariates"), b"[" * 60_000))),
+    "a covariate twice": ("json-invalid", 400, form((named("covariates"), b'{"site": "A", "site": "B"}'))),
     "covariates in another charset": (
         "json-invalid",
         400,

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import re
+import socket
+import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from serving.model_store import ModelStore
 from serving.operation.metrics import ServiceMetrics
+from serving.settings import Settings
 
 
 def value_of(text: bytes, line: str) -> float:
@@ -34,9 +39,8 @@ def test_an_unknown_address_or_method_is_no_label_of_its_own(metrics: ServiceMet
     assert b"SUB-07" not in metrics.text()
 
 
-def test_answers_carry_the_digest_of_the_model_that_is_shown(metrics: ServiceMetrics) -> None:
-    metrics.show_model(version="3", digest="sha256:" + "ab" * 32, state="promoted")
-    metrics.count_answer("score-features", "flagged")
+def test_answers_carry_the_digest_of_their_model(metrics: ServiceMetrics) -> None:
+    metrics.count_answer("score-features", "flagged", model_digest="sha256:" + "ab" * 32)
     line = 'krp_answers_total{action="score-features",model="sha256:abababababab",status="flagged"}'
     assert value_of(metrics.text(), line) == 1
 
@@ -68,6 +72,26 @@ def test_the_audit_log_uploads_and_faults_are_counted(metrics: ServiceMetrics) -
 def test_two_services_in_one_process_count_apart(metrics: ServiceMetrics) -> None:
     metrics.count_upload(5)
     assert value_of(ServiceMetrics().text(), "krp_upload_bytes_total") == 0
+
+
+def test_what_is_under_way_is_shown_as_it_is_when_asked(serve: Any, store: ModelStore) -> None:
+    with serve(Settings(refresh_s=0), store) as service, service.client() as client:
+        text = client.get("/metrics").content
+        assert value_of(text, 'krp_requests_under_way{kind="request"}') == 0
+        with socket.create_connection((urlsplit(service.url).hostname, urlsplit(service.url).port)) as held:
+            held.sendall(b"POST /v1/predictions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
+            held.sendall(b"Content-Length: 10\r\n\r\n")
+            assert poll(client, 1), "a request that is not an upload is shown too"
+        assert poll(client, 0)
+
+
+def poll(client: httpx.Client, expected: int) -> bool:
+    ends = time.monotonic() + 10
+    while time.monotonic() < ends:
+        if value_of(client.get("/metrics").content, 'krp_requests_under_way{kind="request"}') == expected:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_a_scored_row_shows_up_in_the_metrics(client: httpx.Client, make_features: Any) -> None:

@@ -83,6 +83,12 @@ def test_keys_for_encryption_and_symmetric_ones_are_left_out(keys: ProviderKeys,
     assert [key.kid for key in keys.current().keys] == ["a"]
 
 
+@pytest.mark.parametrize("about", [{"issuer": ISSUER, "jwks_uri": 5}, {"issuer": ISSUER}, [ISSUER], None])
+def test_a_provider_that_describes_itself_wrongly_is_unavailable(about: Any) -> None:
+    with pytest.raises(ProviderUnavailableError):
+        ProviderKeys(ISSUER, fetch=lambda address: about).current()
+
+
 @pytest.mark.parametrize(
     "issuer", ["http://id.example.org", "file:///etc/passwd", "id.example.org", "", "http://0.0.0.0", "ftp://127.0.0.1"]
 )

@@ -41,6 +41,13 @@ def test_the_benefit_is_that_of_the_treatment_over_the_control_whatever_their_na
     assert view.benefit.startswith("Benefit of verum over placebo: ")
 
 
+def test_the_model_is_shown_as_it_stood_when_it_answered(result: FoundResult) -> None:
+    assert "(not promoted)" in result_view(result).model
+    model = {**result.answer["model"], "promoted": True}
+    promoted = replace(result, answer={**result.answer, "model": model}, kept=replace(result.kept, model_version="7"))
+    assert result_view(promoted).model.startswith("Model ketamine-response 7 (champion), ")
+
+
 def test_without_an_explanation_the_sentence_is_about_the_treatment(result: FoundResult) -> None:
     withheld = replace(result, answer={**result.answer, "explanation": None})
     assert "under verum" in result_view(withheld).sentence

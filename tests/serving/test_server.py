@@ -53,8 +53,13 @@ class Process:
         connection.sendall(head.encode() + body[: len(body) // 2])
         return connection
 
-    def requests_under_way(self) -> None:
-        time.sleep(0.5)  # until the half request has been read; nothing shows it from outside
+    def wait_until_under_way(self) -> None:
+        """Wait until the half request has been read."""
+        ends = time.monotonic() + 60
+        address = f"http://127.0.0.1:{self.port}/metrics"
+        while 'krp_requests_under_way{kind="request"} 1.0' not in httpx.get(address, trust_env=False).text:
+            assert time.monotonic() < ends, "it did not come about"
+            time.sleep(0.02)
 
 
 @pytest.fixture
@@ -71,7 +76,7 @@ def running(bundle_dir: Path, tmp_path: Path) -> Iterator[Process]:
 def test_told_to_stop_it_finishes_what_is_under_way_and_takes_nothing_new(running: Process, make_features: Any) -> None:
     body = json.dumps({"rows": [{"features": make_features(0.2)}]}).encode()
     with running.begin(body) as connection:
-        running.requests_under_way()
+        running.wait_until_under_way()
         running.process.send_signal(signal.SIGTERM)
         running.wait_for("/health/ready", 503)
         assert running.status("/health/live") == 200
@@ -88,7 +93,7 @@ def test_told_to_stop_it_finishes_what_is_under_way_and_takes_nothing_new(runnin
 
 def test_told_twice_it_ends_at_once(running: Process) -> None:
     with running.begin(b"x" * 1_000):
-        running.requests_under_way()
+        running.wait_until_under_way()
         running.process.send_signal(signal.SIGTERM)
         running.wait_for("/health/ready", 503)
         running.process.send_signal(signal.SIGTERM)

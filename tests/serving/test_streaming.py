@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 from predictor.circuit.circuit import load_circuit
-from predictor.errors import BodyIdleError, PredictorError, ScanCorruptError
+from predictor.errors import BodyIdleError, PartTooLargeError, PredictorError, ScanCorruptError
 from predictor.scan.nifti_header import ScanLimits
 from predictor.scan.task_description import load_task_description
 from serving.multipart_form import MAX_BATCH_BYTES, feed_in_thread
 from serving.operation.body_patience import MIN_BYTES, BodyPatience
-from serving.scan_upload import ScanUpload
+from serving.scan_upload import MAX_LARGEST_TABLES, ScanUpload
 
 SHAPE = (40, 48, 40)
 AFFINE = np.array([[4.5, 0, 0, -88], [0, 4.5, 0, -124], [0, 0, 4.5, -76], [0, 0, 0, 1]])
@@ -96,6 +96,18 @@ def test_what_was_given_up_is_let_go_at_once(damage: bytes) -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_many_tables_do_not_fill_the_memory() -> None:
+    def table(number: int) -> bytes:
+        head = f'--line\r\nContent-Disposition: form-data; name="rest_{number}_confounds"\r\n\r\n'
+        return head.encode() + b"1" * 900_000 + b"\r\n"
+
+    upload = new_upload()
+    for number in range(MAX_LARGEST_TABLES):
+        upload.feed(table(2 + number))
+    with pytest.raises(PartTooLargeError, match="all tables together"):
+        upload.feed(table(2 + MAX_LARGEST_TABLES))
 
 
 def ask(messages: list[tuple[float, dict[str, Any]]], *, idle_s: float) -> int:

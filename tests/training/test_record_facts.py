@@ -50,6 +50,8 @@ def test_the_folds_are_told_in_a_sentence(config: ExperimentConfig) -> None:
     left_out = replace(config.validation, scheme="leave_one_out", inner_folds="leave_one_out")
     said = validation_sentence(replace(config, validation=left_out))
     assert said == "nested leave-one-out, penalties tuned by inner leave-one-out"
+    forest = replace(config, model=replace(config.model, primary="random_forest"))
+    assert validation_sentence(forest) == "nested 2x5-fold, one setting without tuning"
 
 
 def test_no_permutations_are_told_as_such() -> None:

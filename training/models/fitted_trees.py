@@ -162,7 +162,6 @@ def _boosted_trees(boosting: HistGradientBoostingRegressor) -> Iterator[tuple[An
 
 def _tree_arrays(table: _NodeTable, design: ResponseDesign) -> TreeArrays:
     contrasts = arm_contrasts(design.covariates)
-    n_inputs, n_arms = len(design.input_names_), len(contrasts)
     # Columns of the arms come out of the design as they are.
     centre = np.append(design.centre_, np.zeros(contrasts.shape[1]))
     scale = np.append(design.scale_, np.ones(contrasts.shape[1]))
@@ -178,7 +177,7 @@ def _tree_arrays(table: _NodeTable, design: ResponseDesign) -> TreeArrays:
     )
     left[inner], right[inner] = table.left[inner] + before, table.right[inner] + before
     return TreeArrays(
-        n_inputs=n_inputs,
+        n_inputs=len(design.input_names_),
         arm_values=contrasts,
         model_start=np.array([0, len(table.n_nodes)], dtype=np.int64),
         tree_start=start.astype(np.int64),
@@ -187,7 +186,7 @@ def _tree_arrays(table: _NodeTable, design: ResponseDesign) -> TreeArrays:
         left=left,
         right=right,
         value=table.value,
-        n_passing=np.zeros((0, start[-1]), dtype=np.int64) if n_arms else np.empty((0, 0), np.int64),
+        n_passing=np.zeros((0, start[-1]), dtype=np.int64),
     )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import mstats
 
 from predictor.errors import TableError
+from predictor.features.feature_catalogue import QUALITY_KIND
 from predictor.model.reliability import reliability, standard_error_column
 from training.cohort.participants import read_participants
 from training.cohort.reference_cohort import level_text, matching
@@ -23,7 +24,7 @@ from training.config import ExperimentConfig
 from training.evaluation.small_cells import FEWEST_SHOWN
 from training.evaluation.split_manifest import SplitManifest
 from training.report.record_facts import harmonization_document, people_per_arm, reference_document
-from training.training_table import CONTROL_GROUP, QUALITY_KIND, TrainingTable
+from training.training_table import CONTROL_GROUP, TrainingTable
 
 Flow = list[dict[str, Any]]
 

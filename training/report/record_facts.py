@@ -11,7 +11,7 @@ from training.evaluation.metrics import Metrics, PairedComparison
 from training.evaluation.permutation import PermutationTest
 from training.evaluation.small_cells import FEWEST_SHOWN
 from training.evaluation.treatment_effect import BenefitAnalysis
-from training.models.model_names import TREE_MODELS
+from training.models.model_names import TREE_MODELS, UNTUNED_MODELS
 from training.training_table import TrainingTable
 
 # Below about this many people, error bars of cross-validation exceed 10 points of accuracy (Varoquaux 2018).
@@ -128,12 +128,15 @@ def validation_sentence(config: ExperimentConfig) -> str:
     inner = validation.inner_folds
     tuned = "leave-one-out" if inner == "leave_one_out" else f"{inner}-fold"
     what = "settings" if config.model.primary in TREE_MODELS else "penalties"
+    of_primary = f"{what} tuned by inner {tuned}"
+    if config.model.primary in UNTUNED_MODELS:
+        of_primary = "one setting without tuning"
     if validation.scheme == "leave_one_out":
         of = "one-group" if config.cohort.groups else "one"
-        return f"nested leave-{of}-out, {what} tuned by inner {tuned}"
+        return f"nested leave-{of}-out, {of_primary}"
     if validation.scheme == "leave_one_site_out":
-        return f"nested leave-one-site-out, {what} tuned by inner {tuned}"
-    return f"nested {validation.n_repeats}x{validation.n_folds}-fold, {what} tuned by inner {tuned}"
+        return f"nested leave-one-site-out, {of_primary}"
+    return f"nested {validation.n_repeats}x{validation.n_folds}-fold, {of_primary}"
 
 
 def people_per_arm(table: TrainingTable) -> dict[str, int]:

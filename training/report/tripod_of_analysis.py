@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from predictor.model.prediction import INTERVAL_LEVEL
-from training.models.model_names import CLASSIFIERS, LINEAR_MODELS, TREE_MODELS
+from training.models.model_names import CLASSIFIERS, LINEAR_MODELS, TREE_MODELS, UNTUNED_MODELS
 from training.report.record_parts import Document, counts, first_model, number, part, percent, rows
 from training.report.tripod_answers import (
     NO_UPDATING,
@@ -23,8 +23,6 @@ from training.report.tripod_answers import (
 )
 
 # Their covariates are not penalised; see training/models/penalised_regression.py.
-# They hardly depend on their settings, so there is one.
-UNTUNED = ("random_forest", "gaussian_process")
 PENALISED = ("elastic_net", "ridge", "lasso")
 
 
@@ -97,7 +95,9 @@ def _model(document: Document) -> Answer:
     inner = "by leaving one out" if tuning == "leave_one_out" else f"in {tuning} inner folds"
     settings = f" ({config.get('n_alphas')} strengths of penalty)" if model.get("name") not in TREE_MODELS else ""
     tuned = (
-        "Not tuned: one setting" if model.get("name") in UNTUNED else f"Tuned {inner} of the training people{settings}"
+        "Not tuned: one setting"
+        if model.get("name") in UNTUNED_MODELS
+        else f"Tuned {inner} of the training people{settings}"
     )
     return Answer(
         f"{model.get('name')}{_kind_of(str(model.get('name')))}. "
