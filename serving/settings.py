@@ -56,7 +56,9 @@ class Settings(BaseSettings):
         default="sqlite:///mlruns/service.db",
         description="Kept results, access keys and audit log: sqlite:///FILE or postgresql://...",
     )
-    results_kept_hours: float = Field(default=24.0, gt=0, description="After this time a kept result is deleted.")
+    results_kept_hours: float = Field(
+        default=24.0, gt=0, le=87_600, description="After this time a kept result is deleted."
+    )
     max_results_per_owner: int = Field(default=1_000, gt=0, description="Beyond it, the owner's oldest results go.")
 
     require_keys: bool = Field(
