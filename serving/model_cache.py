@@ -30,7 +30,7 @@ class ModelCache:
     folder: Path
 
     def keep(self, bundle: Path, version: ModelVersion, *, source: str) -> None:
-        """Put a verified bundle in place of the one before, whole or not at all; a full disk only costs the copy."""
+        """Put a verified bundle in place of the one before; a full disk, or a kill meanwhile, only costs the copy."""
         place = self._place_of(source)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

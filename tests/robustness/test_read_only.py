@@ -28,9 +28,10 @@ NAMESPACE = """
 set -eu
 data=$1; python=$2; shift 2
 mount --make-rprivate /
-if [ "$(stat -c %a /root)" = 700 ] && [ "${python#/root/}" != "$python" ]; then
+home=$(getent passwd 0 | cut -d: -f6)
+if [ "$(stat -c %a "$home")" = 700 ] && [ "${python#"$home"/}" != "$python" ]; then
   mkdir -p "$data/python"; mount --bind "$python" "$data/python"
-  mount -t tmpfs -o mode=755 none /root; mkdir -p "$python"; mount --bind "$data/python" "$python"
+  mount -t tmpfs -o mode=755 none "$home"; mkdir -p "$python"; mount --bind "$data/python" "$python"
 fi
 mount --bind "$data" "$data"
 awk '{print $5}' /proc/self/mountinfo | while read -r place; do

@@ -8,7 +8,7 @@ Whoever wants to know what real extraction loses simulates scans. All data made 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +34,6 @@ from training.simulation.treatment_change import FACES_CHANGE_SD_HZ
 from training.simulation.trial import SimulatedPerson, TrialPlan, inhibition_sd, participants_table, simulate_people
 
 FloatArray = NDArray[np.float64]
-Truth = Callable[[SimulatedPerson], float]
 
 # Share of a feature's variance that is the person's own [assumed]: .6 is what resting edges of simulated scans show;
 # task features of scans of this length show less (.2 to .6), here they are good ones.
