@@ -13,9 +13,10 @@ EXPERIMENT := experiments/baseline_prediction.toml
 
 # Fuzzing, kills, tampering, leaks, load: what can be shortened to seconds. The statistics cannot.
 UNDER_ATTACK := $(patsubst %,tests/robustness/test_%.py,api_contract bombs failing_surroundings health_data_leaks \
-  killed_service malformed_scans malformed_tables no_pickle read_only reproducible sbom soak tampered_bundles)
+  killed_service killed_training malformed_scans malformed_tables no_pickle overload read_only reproducible sbom soak \
+  tampered_bundles unreachable_registry)
 
-.PHONY: help run test check lint format types imports bench robust robust-short mlflow requirements sbom clean
+.PHONY: help run test check lint format types imports container-steps ci-check bench robust robust-short docs mlflow requirements sbom clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -26,7 +27,8 @@ run: .venv/runtime  ## simulate a trial, extract, train, register, promote, serv
 test: .venv/dev  ## every quick test
 	$(BIN)/python -m pytest -n auto
 
-check: format lint types imports test  ## what CI runs
+# The site's tools first: they hold the tests' tools, so everything is installed once.
+check: .venv/docs format lint types imports container-steps test robust-short docs ci-check  ## what CI runs
 
 format: .venv/dev
 	$(BIN)/ruff format --check .
@@ -40,8 +42,14 @@ types: .venv/dev
 imports: .venv/dev
 	$(BIN)/lint-imports --no-cache
 
-bench: .venv/dev  ## benchmarks: speed and memory, printed as ratios
-	@for one in tests/benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+container-steps: .venv/dev
+	$(BIN)/python tests/robustness/dockerfile_steps.py
+
+ci-check: .venv/runtime
+	$(KRP) ci-check
+
+bench: .venv/dev  ## benchmarks: speed and memory beside targets and others, one table in docs/benchmarks
+	@$(BIN)/python tests/benchmarks/benchmark_run.py
 
 robust: .venv/dev  ## long checks: simulated studies and cohorts by the hundred; fuzzing, kills, leaks and load
 	KRP_ROBUST=long KRP_SOAK_S=$${KRP_SOAK_S:-1800} $(BIN)/python -m pytest -n auto tests/robustness
@@ -50,6 +58,11 @@ robust: .venv/dev  ## long checks: simulated studies and cohorts by the hundred;
 robust-short: .venv/dev  ## the service under attack, each check for some seconds
 	KRP_ROBUST=short $(BIN)/python -m pytest -n auto -q $(UNDER_ATTACK)
 
+docs: .venv/docs  ## the documentation site in build/docs: offline, warnings are errors, every link checked
+	@rm -rf build/docs build/doctrees  # pages made from code notice no change of it
+	$(BIN)/python -m sphinx -W --keep-going -q -j auto -d build/doctrees docs build/docs
+	$(BIN)/python docs/check_site.py build/docs
+
 mlflow: .venv/runtime  ## open MLflow's page on the project's store
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db --host 127.0.0.1 --port 5000
 
@@ -57,12 +70,12 @@ sbom: .venv/dev  ## list every package of the service with its hashes (CycloneDX
 	@$(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json
 
 requirements: .venv/dev  ## pin every dependency again, with hashes
-	cd requirements && for set in runtime dev; do \
+	cd requirements && for set in runtime dev docs; do \
 	  ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --upgrade $$set.in -o $$set.txt; done
 
 clean:  ## remove what make run and the tools wrote; the environment stays
-	rm -rf demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf demo build dist docs/generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name one with `make PYTHON=python3.12 ...`")'
@@ -80,3 +93,8 @@ clean:  ## remove what make run and the tools wrote; the environment stays
 	$(PIP) --no-compile --require-hashes -r requirements/dev.txt
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@ .venv/runtime
+
+.venv/docs: .venv/python requirements/docs.txt pyproject.toml
+	$(PIP) --no-compile --require-hashes -r requirements/docs.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@ .venv/runtime .venv/dev

@@ -9,42 +9,50 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points, version
+from functools import partial
+from importlib.metadata import entry_points
+from typing import Any
 
 from predictor import console
-from predictor.errors import PredictorError, RefusedError, UsageError
+from predictor.command_parser import CommandHelp, CommandParser, commands_of
+from predictor.completion import add_completion
+from predictor.errors import PredictorError
+from predictor.exit_codes import DONE, INTERRUPTED, MEANING, OUR_BUG, exit_code_lines, exit_code_of
+from predictor.versions import version_lines
 
 # Matrix products differ in their last digits with the number of threads. With one thread, the command and the service
 # give the same bytes for the same visit, whatever the machine or the environment; our matrices are too small to gain.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-DISTRIBUTION = "ketamine-response-predictor"
 COMMAND_GROUP = "krp.commands"
+EPILOG = """\
+start here:
+  krp simulate trial --participants 24 --controls 8
+  krp extract trial features group
+  krp check derivatives/fmriprep --bids-dir raw
 
-DONE, SOME_FAILED, WRONG_USE, INVALID_INPUT, REFUSED, OUR_BUG = 0, 1, 2, 3, 4, 70
-INTERRUPTED = 130
-MEANING = {
-    DONE: "done",
-    SOME_FAILED: "some participants failed, see above",
-    WRONG_USE: "wrong use",
-    INVALID_INPUT: "input invalid",
-    REFUSED: "refused",
-    OUR_BUG: "a bug of ours, please report it",
-    INTERRUPTED: "interrupted",
-}
+`krp COMMAND --help` shows options, examples and exit codes of a command.
+
+{exit_codes}"""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Put the command line together from what each installed package offers."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="krp",
         description="Predict improvement under ketamine in PTSD from baseline fMRI. Research use only.",
-        epilog="Exit codes: 0 done, 1 some participants failed, 2 wrong use, 3 input invalid, 4 refused, 70 our bug.",
+        epilog=EPILOG.format(
+            exit_codes=exit_code_lines({1: MEANING[1].partition(",")[0] + " (named)", 4: "refused: the answer is no"})
+        ),
+        formatter_class=CommandHelp,
     )
-    parser.add_argument("--version", action="version", version=f"krp {version(DISTRIBUTION)}")
+    parser.add_argument(
+        "--version", action=_ShowVersions, nargs=0, help="show the versions of krp and of what its numbers hang on"
+    )
     subparsers = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for entry_point in sorted(entry_points(group=COMMAND_GROUP), key=lambda found: found.name):
         entry_point.load().add_commands(subparsers)
+    add_completion(subparsers, partial(_itself, parser))
     for subparser in subparsers.choices.values():
         _add_common_options(subparser)
     return parser
@@ -66,9 +74,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _add_common_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quiet", action="store_true", help="print nothing but results and errors")
-    parser.add_argument("--debug", action="store_true", help="log details, and show the traceback of an error")
+class _ShowVersions(argparse.Action):
+    """Print the versions and stop; they are looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        console.emit("\n".join(version_lines()))
+        parser.exit()
+
+
+def _itself(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    return parser
+
+
+def _add_common_options(parser: argparse.ArgumentParser, *, is_nested: bool = False) -> None:
+    """Add what every command takes, before or after the name of an action below it."""
+    # A nested parser's own default would overrule what was given before its name.
+    default: Any = {"default": argparse.SUPPRESS} if is_nested else {}
+    parser.add_argument("--quiet", action="store_true", help="print nothing but results and errors", **default)
+    parser.add_argument(
+        "--debug", action="store_true", help="log details, and show the traceback of an error", **default
+    )
+    for below in commands_of(parser).values():
+        _add_common_options(below, is_nested=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -79,7 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
             traceback.print_exc()
         with _despite_closed_pipes():
             console.show_error(error)
-        return _exit_code_of(error)
+        return exit_code_of(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -108,12 +135,6 @@ def _silence_closed_pipes() -> None:
         except BrokenPipeError:
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
-
-
-def _exit_code_of(error: PredictorError) -> int:
-    if isinstance(error, UsageError):
-        return WRONG_USE
-    return REFUSED if isinstance(error, RefusedError) else INVALID_INPUT
 
 
 if __name__ == "__main__":

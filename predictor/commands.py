@@ -10,40 +10,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from predictor import console
+from predictor.command_parser import Subparsers, add_command
 from predictor.errors import SessionError, UsageError
+from predictor.exit_codes import DONE, REFUSED
+from predictor.visit_options import add_participant_labels, add_session
 
 if TYPE_CHECKING:
     from predictor.model.outcome_definition import Covariate, CovariateValue
     from predictor.scan.session import VisitFiles
     from predictor.scorer import Scorer
 
-DONE, REFUSED = 0, 4
 DEFAULT_MODEL = "models:/ketamine-response@champion"
 # Who the answer is for, and the answer.
 Scored = tuple[str | None, dict[str, Any]]
 
-DESCRIPTION = """\
-Answer for one visit, as the service would: expected improvement with its uncertainty, and why.
-INPUT is a visit's folder in an fMRIPrep output (sub-01 or sub-01/ses-1), the whole output folder, or a table of
-features as `krp extract` writes it (features.tsv)."""
-EPILOG = """\
-examples:
-  krp score derivatives/fmriprep/sub-01 --bids-dir raw --bundle bundle --covariate caps5_total_baseline=42
-  krp score features.tsv --bundle bundle --participants participants.tsv --out answers.jsonl
-  krp score derivatives/fmriprep --participant-label 01 --service http://127.0.0.1:8000 --json
 
-A single visit of a folder gives the answer document. A table, or a folder with several visits, gives one line of JSON
-per visit: {"participant": ..., "answer": ...}. Exit code 4 means that an answer was refused; the reasons are in it."""
-
-
-def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_commands(subparsers: Subparsers[Any]) -> None:
     """Add `score`."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "score",
         help="answer for one visit, as the service would",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Answer for one visit, as the service would: expected improvement with its uncertainty, and why. INPUT is "
+            "a visit's folder in an fMRIPrep output (sub-01 or sub-01/ses-1), the whole output folder, or a table of "
+            "features as `krp extract` writes it (features.tsv). Research use only."
+        ),
+        examples=(
+            "krp score derivatives/fmriprep/sub-01 --bids-dir raw --bundle bundle --covariate caps5_total_baseline=42",
+            "krp score features.tsv --bundle bundle --participants participants.tsv --out answers.jsonl",
+            "krp score derivatives/fmriprep --participant-label 01 --service http://127.0.0.1:8000 --json",
+        ),
+        notes=(
+            "A single visit of a folder gives the answer document. A table, or a folder with several visits, gives one "
+            'line of JSON per visit: {"participant": ..., "answer": ...}.'
+        ),
+        exit_codes={REFUSED: "an answer was refused (quality, applicability); the reasons are in it"},
     )
     parser.add_argument(
         "input", metavar="INPUT", type=Path, help="visit's folder, fMRIPrep output folder, or features.tsv"
@@ -56,17 +58,15 @@ def add_commands(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="URL",
         help="ask the service that runs there instead of scoring here; its access key comes from KRP_KEY",
     )
-    parser.add_argument(
-        "--participant-label", metavar="LABEL", nargs="+", help="score only these, with or without sub-"
-    )
-    parser.add_argument("--session", metavar="LABEL", help="score only this session, with or without ses- (all)")
-    parser.add_argument("--bids-dir", metavar="DIR", type=Path, help="raw dataset, which holds the events of task runs")
+    add_participant_labels(parser)
+    add_session(parser, otherwise="all")
+    parser.add_argument("--bids-dir", metavar="RAW", type=Path, help="raw dataset, which holds the events of task runs")
     parser.add_argument(
         "--covariate",
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="something the model wants to know besides the scan; may be repeated",
+        help="something the model wants to know besides the scan; may be given several times",
     )
     parser.add_argument(
         "--participants", metavar="TSV", type=Path, help="participants.tsv to take the covariates of each visit from"
@@ -128,10 +128,11 @@ def _score_table(arguments: argparse.Namespace, scorer: Scorer) -> list[Scored]:
 
 def _score_visits(arguments: argparse.Namespace, scorer: Scorer) -> list[Scored]:
     from predictor.scan.session import find_visits
+    from predictor.visit_folder import split_visit_folder
 
     if not arguments.input.is_dir():
         raise UsageError("expected an fMRIPrep output folder or a table of features, found neither.")
-    folder, participant, session = _split_visit_folder(arguments.input)
+    folder, participant, session = split_visit_folder(arguments.input)
     covariates_for = _CovariateSource(arguments, scorer.covariates)
     visits = find_visits(
         folder,
@@ -180,14 +181,6 @@ def _score_and_draw(
     page = visit_report(session, recipe_of(scorer.bundle), label, answer=answer)
     _write(path, page.encode(), option="--report")
     return visit.participant_id, answer
-
-
-def _split_visit_folder(folder: Path) -> tuple[Path, str | None, str | None]:
-    """Return the output folder that holds a visit's folder, and whose visit it is; (folder, None, None) for others."""
-    place = folder.resolve()
-    if place.name.startswith("ses-"):
-        return place.parent.parent, place.parent.name, place.name
-    return (place.parent, place.name, None) if place.name.startswith("sub-") else (folder, None, None)
 
 
 class _CovariateSource:

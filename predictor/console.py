@@ -1,34 +1,61 @@
-"""What the command line shows: lines, progress, errors; bars in a terminal, one line per step when piped."""
+"""What the command line shows: lines, steps, progress, tables, errors.
+
+In a terminal a step shows what it is at, how far it is and how long the rest will take, and leaves one line behind;
+piped, or in a terminal that cannot move its cursor (TERM=dumb), there is that line alone. NO_COLOR is respected.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 from predictor.errors import ManyFaultsError, PredictorError
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
 Item = TypeVar("Item")
 MAX_FAULTS_SHOWN = 20
+_BOLD_RED, _DIM, _PLAIN = "\x1b[1;31m", "\x1b[2m", "\x1b[0m"
+# What stands before the text of an error's parts.
+_PART_INDENT = 10
+_NARROWEST, _WIDEST = 40, 110
 
-# The one piece of state: set once by the entry point, before any command runs.
-_is_quiet = False
+
+@dataclass(slots=True)
+class _Screen:
+    """What commands share: set by the entry point, and by steps that contain others."""
+
+    is_quiet: bool = False
+    bars: Progress | None = None  # at work now
+    n_steps: int = 0  # 0: steps have no numbers
+    n_begun: int = 0
+    depth: int = 0  # of steps within steps
+
+
+_screen = _Screen()
 
 
 def be_quiet(is_quiet: bool) -> None:
     """Silence lines and progress; errors and asked-for output stay."""
-    global _is_quiet
-    _is_quiet = is_quiet
+    _screen.is_quiet = is_quiet
+
+
+def is_terminal() -> bool:
+    """Whether a person watches standard error in a terminal that can move its cursor."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def say(text: str = "") -> None:
     """Write one line for people to standard error, so that standard output stays a program's."""
-    if not _is_quiet:
+    if not _screen.is_quiet:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
@@ -40,46 +67,181 @@ def emit(text: str) -> None:
 
 
 @contextmanager
+def steps(total: int) -> Iterator[None]:
+    """Give numbers to the steps and progress bars that follow, (2/7); those within a step have none of their own."""
+    before = _screen.n_steps, _screen.n_begun
+    _screen.n_steps, _screen.n_begun = total, 0
+    try:
+        yield
+    finally:
+        _screen.n_steps, _screen.n_begun = before
+
+
+@contextmanager
 def step(label: str) -> Iterator[None]:
     """Announce a step, and how long it took once it is done."""
-    start = time.monotonic()
-    yield
-    say(f"{label}: {time.monotonic() - start:.1f} s")
+    start, title = time.monotonic(), _begin(label)
+    with _bar(title, total=None):
+        yield
+    _end(title, f"{duration(time.monotonic() - start)}")
 
 
-def progress(items: Iterable[Item], *, total: int, label: str) -> Iterator[Item]:
-    """Pass the items through and show how many are done and how long the rest will take."""
-    if _is_quiet or not sys.stderr.isatty():
-        start = time.monotonic()
-        yield from items
-        say(f"{label}: {total} in {time.monotonic() - start:.1f} s")
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        task = bars.add_task(label, total=total)
+def progress(
+    items: Iterable[Item], *, total: int, label: str, name_of: Callable[[Item], str] | None = None
+) -> Iterator[Item]:
+    """Pass the items through and show how many are done and how long the rest will take.
+
+    Parameters
+    ----------
+    items
+        May end before `total` of them have come.
+    label
+        What is done with them.
+    name_of
+        What to call the item that is at work, where there is something to say.
+    """
+    start, title, n_done = time.monotonic(), _begin(label), 0
+    with _bar(title, total=total) as show:
         for item in items:
+            show(n_done, name_of(item) if name_of else "")
             yield item
-            bars.advance(task)
+            n_done += 1
+            show(n_done, "")
+    count = f"{n_done}" if n_done == total else f"{n_done} of {total}"
+    _end(title, f"{count} in {duration(time.monotonic() - start)}")
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    Examples
+    --------
+    >>> duration(3.14), duration(75), duration(7300)
+    ('3.1 s', '1 min 15 s', '2 h 01 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "  ") -> str:
+    """Return rows as columns of equal width, the last one as wide as it is.
+
+    Examples
+    --------
+    >>> print(table([("ok", "12"), ("flagged", "3")]))
+      ok       12
+      flagged  3
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(indent + line for line in lines)
 
 
 def show_error(error: PredictorError) -> None:
     """Write an error in its four parts: what, where, remedy, more; of several faults, where the others are."""
+    if _screen.bars is not None:  # an error ends the step in which it arose
+        _screen.bars.stop()
     faults = error.faults if isinstance(error, ManyFaultsError) else (error,)
     error = faults[0]
-    lines = [f"{error.code}: {error}"]
-    if error.where:
-        lines.append(f"  where   {error.where}")
-    lines += [f"  also    {other.where}: {other}" for other in faults[1:MAX_FAULTS_SHOWN]]
+    parts = [("where", error.where)] if error.where else []
+    parts += [("also", f"{other.where}: {other}") for other in faults[1:MAX_FAULTS_SHOWN]]
     if len(faults) > MAX_FAULTS_SHOWN:
-        lines.append(f"  also    {len(faults) - MAX_FAULTS_SHOWN} more")
+        parts.append(("also", f"{len(faults) - MAX_FAULTS_SHOWN} more"))
     if error.remedy:
-        lines.append(f"  remedy  {error.remedy}")
-    lines.append(f"  more    docs/errors.md#{error.code}")
-    sys.stderr.write("\n".join(lines) + "\n")
+        parts.append(("remedy", error.remedy))
+    parts.append(("more", f"docs/errors.md#{error.code}"))
+    first = _wrapped(f"{error.code}: {error}", indent="").replace(error.code, _styled(error.code, _BOLD_RED), 1)
+    lines = [f"  {_styled(f'{name:<6}', _DIM)}  {_wrapped(text, indent=' ' * _PART_INDENT)}" for name, text in parts]
+    sys.stderr.write("\n".join([first, *lines]) + "\n")
+
+
+def _styled(text: str, style: str) -> str:
+    is_coloured = is_terminal() and not os.environ.get("NO_COLOR")
+    return f"{style}{text}{_PLAIN}" if is_coloured else text
+
+
+def _wrapped(text: str, *, indent: str) -> str:
+    """Fit a text to the terminal, each line of its own as it is; programs that read it get it in one line."""
+    if not is_terminal():
+        return text
+    width = min(max(shutil.get_terminal_size().columns, _NARROWEST), _WIDEST)
+    lines = (
+        textwrap.fill(
+            line, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+        )
+        for line in text.splitlines()
+    )
+    return "\n".join(lines).removeprefix(indent)
+
+
+def _begin(label: str) -> str:
+    """Count a step that stands in no other, and return its title."""
+    if not _screen.n_steps or _screen.depth:
+        return label
+    _screen.n_begun += 1
+    return f"({_screen.n_begun}/{_screen.n_steps}) {label}"
+
+
+def _end(title: str, result: str) -> None:
+    """Leave one line of a step behind, unless it is a part of another one."""
+    if not _screen.depth:
+        say(f"{title}: {result}")
+
+
+@contextmanager
+def _bar(title: str, *, total: int | None) -> Iterator[Callable[[int, str], None]]:
+    """Show a bar, or a sign of life where the total is not known; lends what moves it."""
+    _screen.depth += 1
+    try:
+        if _screen.is_quiet or not is_terminal():
+            yield lambda n_done, name: None
+            return
+        with _bars() as bars:
+            count, left = (f"0/{total}", "left") if total else ("", "")
+            title = "  " * (_screen.depth - 1) + title
+            task = bars.add_task(title, total=total, count=count, left=left, item="")
+            yield lambda n_done, name: bars.update(task, completed=n_done, count=f"{n_done}/{total}", item=name)
+            bars.remove_task(task)
+    finally:
+        _screen.depth -= 1
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """Lend the display at work, or a new one for as long as the outermost step takes."""
+    if _screen.bars is not None:
+        yield _screen.bars
+        return
+    # Imported here: most commands are over before this would have paid.
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
+
+    with Progress(
+        SpinnerColumn("line", finished_text=" "),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
+        TextColumn("{task.fields[count]}", markup=False),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[item]}", markup=False, table_column=Column(no_wrap=True)),
+        console=Console(stderr=True),
+        transient=True,
+        expand=True,
+    ) as bars:
+        _screen.bars = bars
+        try:
+            yield bars
+        finally:
+            _screen.bars = None

@@ -30,6 +30,7 @@ PredictorError           code, message, where, remedy; catch this to catch every
     OutcomeMissingError  OutcomeConstantError
     UnknownFeatureError  ValueOutOfRangeError  AlternativeMissingError
   FeatureError             features cannot be computed
+    CircuitMismatchError
   TrainingError            the cohort cannot carry the experiment
     ReferenceTooSmallError  UnseenSiteError
   TimecourseError          the cohort cannot carry the comparison of arms over time
@@ -38,6 +39,9 @@ PredictorError           code, message, where, remedy; catch this to catch every
   ModelUnavailableError    no verified model is loaded
     VersionUnverifiedError  RegistryUnreachableError
   ModelHistoryError        what was served before cannot be looked up or written down
+  WorkerLostError          a process that computed was killed
+  ClusterError             the cluster that should compute cannot be used
+    ClusterUnreachableError  ClusterVersionsError  ClusterLostError
   TrackingError            the log book did not take or give what it was asked for
     StoreUnreachableError  StoreReadOnlyError  RunDeletedError
   ServiceError             a running service cannot be reached, or says no
@@ -578,6 +582,13 @@ class FeatureError(PredictorError):
     remedy = "Check the region signals and the recipe."
 
 
+class CircuitMismatchError(FeatureError):
+    """A visit was read for other regions than those that are to be measured."""
+
+    code = "circuit-mismatch"
+    remedy = "Read the visit with the recipe that measures it: read_session(folder, recipe=bundle.recipe)."
+
+
 class AlternativeMissingError(TableError):
     """A multiverse names alternatives whose feature tables were not made yet."""
 
@@ -597,6 +608,43 @@ class TimecourseError(PredictorError):
 
     code = "timecourse-impossible"
     remedy = "Check the arms in participants.tsv, and that the windows lie inside the runs."
+
+
+class WorkerLostError(PredictorError):
+    """A process that computed was killed, for want of memory as a rule."""
+
+    code = "worker-lost"
+    remedy = (
+        "Run the same command again with fewer --jobs; participants whose features are on disk are not computed again."
+    )
+
+
+class ClusterError(PredictorError):
+    """The cluster that should compute cannot be used."""
+
+    code = "cluster"
+    remedy = "Look at the scheduler's log, or compute on this machine with --backend loky."
+
+
+class ClusterUnreachableError(ClusterError):
+    """No scheduler answers at the address, or it has no workers."""
+
+    code = "cluster-unreachable"
+    remedy = "Check that `dask scheduler` runs there, that this machine may reach its port, and tcp:// against tls://."
+
+
+class ClusterVersionsError(ClusterError):
+    """The machines of the cluster have other versions of something that numbers depend on."""
+
+    code = "cluster-versions-differ"
+    remedy = "Start scheduler, workers and krp from the same environment, or from the same lock file."
+
+
+class ClusterLostError(ClusterError):
+    """The cluster went away while it computed."""
+
+    code = "cluster-lost"
+    remedy = "Run the same command again: participants whose features are on disk are not computed again."
 
 
 class ReferenceTooSmallError(TrainingError):

@@ -106,7 +106,8 @@ def add_store(
     default, otherwise
         The store without the option, and how the help calls it.
     """
-    parser.add_argument("--store", default=default, metavar="STORE", help=f"MLflow store: {KNOWN} ({otherwise})")
+    known = f"MLflow store: {KNOWN} (default: {otherwise})"
+    parser.add_argument("--store", default=default, metavar="STORE", help=known)
 
 
 def without_credentials(text: str) -> str:

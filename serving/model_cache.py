@@ -6,11 +6,14 @@ included, whenever it is loaded.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 BUNDLE = "bundle"
 NOTE = "version.json"
+UNFINISHED = ".unfinished-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +38,27 @@ class ModelCache:
         place = self._place_of(source)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            workspace = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.folder))
-            try:
-                shutil.copytree(bundle, workspace / "new" / BUNDLE)
-                (workspace / "new" / NOTE).write_text(json.dumps(asdict(version)), encoding="utf-8")
-                if place.exists():
-                    os.rename(place, workspace / "old")
-                os.rename(workspace / "new", place)
-            finally:
-                shutil.rmtree(workspace, ignore_errors=True)
+            with self._alone(wait=True):
+                self._clear_unfinished()
+                workspace = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.folder))
+                try:
+                    shutil.copytree(bundle, workspace / "new" / BUNDLE)
+                    (workspace / "new" / NOTE).write_text(json.dumps(asdict(version)), encoding="utf-8")
+                    if place.exists():
+                        os.rename(place, workspace / "old")
+                    os.rename(workspace / "new", place)
+                finally:
+                    shutil.rmtree(workspace, ignore_errors=True)
         except OSError as error:
             logger.warning("the bundle was not kept for a restart without registry: %s", error.strerror)
 
     def last(self, *, source: str) -> tuple[Path, ModelVersion] | None:
-        """Return the bundle folder that was kept for a source, and what was said of it; None if there is none."""
+        """Return the bundle folder that was kept for a source, and what was said of it; None if there is none.
+
+        What a process that was killed left half written is removed, unless another one is writing now.
+        """
+        with suppress(OSError), self._alone(wait=False):
+            self._clear_unfinished()
         place = self._place_of(source)
         try:
             note = json.loads((place / NOTE).read_text(encoding="utf-8"))
@@ -58,6 +69,21 @@ class ModelCache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
         return place / BUNDLE, version
+
+    @contextmanager
+    def _alone(self, *, wait: bool) -> Iterator[None]:
+        """Hold the folder's lock, which ends with its process; several services may share the folder."""
+        opened = os.open(self.folder, os.O_RDONLY)
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            yield
+        finally:
+            os.close(opened)
+
+    def _clear_unfinished(self) -> None:
+        """Remove what nobody writes any more: whoever wrote it would hold the lock."""
+        for path in self.folder.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(path, ignore_errors=True)
 
     def _place_of(self, source: str) -> Path:
         return self.folder / sha256(source.encode()).hexdigest()[:16]

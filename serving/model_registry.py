@@ -27,11 +27,11 @@ from predictor.errors import (
 )
 from predictor.model.sealed_folder import MANIFEST
 from predictor.store_address import StoreAddress, store_address, without_credentials
+from predictor.store_tables import StoreTables
 from serving.model_card import read_card
 from serving.model_source import ListedModel, ModelVersion
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
     from mlflow.tracking import MlflowClient
 
 logger = logging.getLogger(__name__)
@@ -106,14 +106,16 @@ class RegistryAddress:
             If the registry does not answer as it should.
         """
         with _in_our_words():
-            client = self._client()
-            aliases = self._aliases(client)
+            shelf = self._shelf()
+            aliases = shelf.aliases(self.name)
             number = self.number or aliases.get(self.alias or CHAMPION)
             if number is None and self.alias == CHAMPION:
                 number = aliases.get(CANDIDATE)
             if number is None:
                 raise ModelUnavailableError(f"the registry has no {self.name} with the alias {self.alias}.")
-            tags = self._tags(client, number)
+            tags = shelf.tags(self.name, number)
+        if tags is None:
+            raise ModelUnavailableError(f"the registry has no version {number} of {self.name}.")
         if tags.get(STATUS_TAG) == REGISTERING:
             raise VersionUnverifiedError(f"version {number} of {self.name} was never verified.")
         is_promoted = aliases.get(CHAMPION) == number
@@ -131,7 +133,7 @@ class RegistryAddress:
             If the registry does not answer as it should.
         """
         with _in_our_words():
-            downloaded = self._download(self._client(), version.version, folder)
+            downloaded = self._download(self._shelf(), version.version, folder)
         found = sorted(downloaded.rglob(MANIFEST), key=lambda path: len(path.parts))
         if not found:
             raise BundleDamagedError(f"version {version.version} of {self.name} holds no bundle.")
@@ -140,16 +142,14 @@ class RegistryAddress:
     def listed(self) -> Sequence[ListedModel]:
         """Return the newest versions under this name, newest first."""
         with _in_our_words():
-            client = self._client()
-            aliases = self._aliases(client)
-            found = client.search_model_versions(f"name = '{self.name}'", order_by=["version_number DESC"])
-            newest = sorted(found, key=lambda one: int(one.version), reverse=True)[:MAX_LISTED]
-            return [self._listed_version(client, one, aliases) for one in newest]
+            shelf = self._shelf()
+            aliases, versions = shelf.aliases(self.name), shelf.versions(self.name)
+            newest = sorted(versions, key=int, reverse=True)[:MAX_LISTED]
+            return [self._listed_version(shelf, number, versions[number], aliases) for number in newest]
 
     def _listed_version(
-        self, client: MlflowClient, found: RegisteredVersion, aliases: Mapping[str, str]
+        self, shelf: _Shelf, number: str, tags: Mapping[str, str], aliases: Mapping[str, str]
     ) -> ListedModel:
-        number, tags = str(found.version), found.tags
         digest = tags.get(DIGEST_TAG)
         is_whole = tags.get(STATUS_TAG) != REGISTERING and digest is not None
         return ListedModel(
@@ -160,19 +160,19 @@ class RegistryAddress:
             status=tags.get(STATUS_TAG, "unknown"),
             gate=tags.get("gate"),
             gate_reasons=tags.get("gate_reasons", ""),
-            card=self._card_of(client, number, str(digest)) if is_whole else None,
+            card=self._card_of(shelf, number, str(digest)) if is_whole else None,
             run_link=self._link_to(number),
         )
 
-    def _card_of(self, client: MlflowClient, number: str, digest: str) -> Mapping[str, Any] | None:
+    def _card_of(self, shelf: _Shelf, number: str, digest: str) -> Mapping[str, Any] | None:
         """Return the card that lies in a version's bundle; None if its files are not those that were registered."""
         if digest not in self._cards:
             try:
                 with tempfile.TemporaryDirectory(prefix="krp-card-") as folder:
-                    manifest = self._download(client, number, Path(folder), part=MANIFEST)
+                    manifest = self._download(shelf, number, Path(folder), part=MANIFEST)
                     card = read_card(
                         manifest, digest=digest,
-                        fetch=lambda name: self._download(client, number, Path(folder), part=name),
+                        fetch=lambda name: self._download(shelf, number, Path(folder), part=name),
                     )  # fmt: skip
             except (ModelUnavailableError, BundleDamagedError) as error:
                 logger.warning("the card of version %s cannot be shown: %s", number, error.code)
@@ -180,17 +180,16 @@ class RegistryAddress:
             self._cards[digest] = card
         return self._cards[digest]
 
-    def _download(self, client: MlflowClient, number: str, folder: Path, *, part: str = "") -> Path:
+    def _download(self, shelf: _Shelf, number: str, folder: Path, *, part: str = "") -> Path:
         """Fetch a version's files, or one file of its bundle.
 
         MLflow puts the bundle into the folder `data/bundle` of a logged model.
         """
-        from mlflow.artifacts import download_artifacts
-
+        inside = f"data/bundle/{part}" if part else ""
         with _in_our_words():
-            source = client.get_model_version_download_uri(self.name, number)
-            uri = f"{source.rstrip('/')}/data/bundle/{part}" if part else source
-            return Path(download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self.store.uri))
+            copied = shelf.copy(self.name, number, folder, part=inside)
+            # What the database beside us says may lie elsewhere, and MLflow knows how to get it.
+            return copied or self._mlflow().copy(self.name, number, folder, part=inside)
 
     def _link_to(self, number: str) -> str | None:
         """Return MLflow's page of a version, which leads on to its run, where a browser can open it."""
@@ -198,29 +197,12 @@ class RegistryAddress:
             return None
         return f"{self.store.uri}/#/models/{quote(self.name, safe='')}/versions/{number}"
 
-    def _aliases(self, client: MlflowClient) -> dict[str, str]:
-        """Version by alias; empty if nothing is registered under this name."""
-        from mlflow.exceptions import MlflowException
+    def _shelf(self) -> _Shelf:
+        """Return what can be asked: the tables themselves where they can be read, since MLflow takes long to import."""
+        return StoreTables.of(self.store) or self._mlflow()
 
-        try:
-            return {alias: str(number) for alias, number in client.get_registered_model(self.name).aliases.items()}
-        except MlflowException as error:
-            if error.error_code in _NOT_FOUND:
-                return {}
-            raise
-
-    def _tags(self, client: MlflowClient, number: str) -> dict[str, str]:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            return dict(client.get_model_version(self.name, number).tags)
-        except MlflowException as error:
-            if error.error_code in _NOT_FOUND:
-                raise ModelUnavailableError(f"the registry has no version {number} of {self.name}.") from None
-            raise
-
-    def _client(self) -> MlflowClient:
-        """Return a client of the registry, once somebody answers there."""
+    def _mlflow(self) -> _MlflowShelf:
+        """Return MLflow's client of the registry, once somebody answers there."""
         database = self.store.database
         if database is not None and not database.is_file():
             # MLflow would create an empty registry here, and say only then that it is empty.
@@ -232,7 +214,53 @@ class RegistryAddress:
         self.store.unlock()
         from mlflow.tracking import MlflowClient
 
-        return MlflowClient(tracking_uri=self.store.uri, registry_uri=self.store.uri)
+        return _MlflowShelf(MlflowClient(tracking_uri=self.store.uri, registry_uri=self.store.uri), self.store.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class _MlflowShelf:
+    """A registry asked through MLflow, in the words of `StoreTables`."""
+
+    client: MlflowClient
+    uri: str
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Version by alias; empty if nothing is registered under this name."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return {alias: str(number) for alias, number in self.client.get_registered_model(name).aliases.items()}
+        except MlflowException as error:
+            if error.error_code in _NOT_FOUND:
+                return {}
+            raise
+
+    def tags(self, name: str, number: str) -> dict[str, str] | None:
+        """Tags of a version; None if there is no such version."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return dict(self.client.get_model_version(name, number).tags)
+        except MlflowException as error:
+            if error.error_code in _NOT_FOUND:
+                return None
+            raise
+
+    def versions(self, name: str) -> dict[str, dict[str, str]]:
+        """Tags of the newest versions, by version."""
+        found = self.client.search_model_versions(f"name = '{name}'", order_by=["version_number DESC"])
+        return {str(one.version): dict(one.tags) for one in found}
+
+    def copy(self, name: str, number: str, folder: Path, *, part: str = "") -> Path:
+        """Fetch a version's files, or one of them."""
+        from mlflow.artifacts import download_artifacts
+
+        source = self.client.get_model_version_download_uri(name, number)
+        uri = f"{source.rstrip('/')}/{part}" if part else source
+        return Path(download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self.uri))
+
+
+_Shelf = StoreTables | _MlflowShelf
 
 
 def _knock(uri: str) -> None:
@@ -260,4 +288,4 @@ def _in_our_words() -> Iterator[None]:
         raise RegistryUnreachableError("the model registry does not answer as it should.") from None
 
 
-_FOREIGN = frozenset({"mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "psycopg"})
+_FOREIGN = frozenset({"mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "psycopg", "sqlite3"})

@@ -34,7 +34,7 @@ def hazards() -> list[list[str]]:
 
 def quoted(text: str) -> list[str]:
     """Return what stands between backquotes on one line, and the lines of shell blocks."""
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    blocks = re.findall(r"```sh[^\n]*\n(.*?)```", text, re.DOTALL)
     return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)) + "\n".join(blocks).splitlines()
 
 

@@ -35,7 +35,7 @@ from training.evaluation.preparation_traces import (
 )
 from training.evaluation.splits import train_and_test
 from training.experiment_folds import make_partitions
-from training.judged_models import make_estimators
+from training.judged_models import make_estimators, shown
 from training.models.estimators import model_outcome
 from training.training_table import TrainingTable, read_training_table
 
@@ -253,7 +253,13 @@ def _audit_model(
 ) -> ModelAudit:
     categories = [c.name for c in (*table.covariates, *table.demographic) if c.kind == "category"]
     isolation = prove_fold_isolation(
-        table_steps(table, make_models, name), table.inputs, table.outcome, folds, categories=categories, n_jobs=n_jobs
+        table_steps(table, make_models, name),
+        table.inputs,
+        table.outcome,
+        folds,
+        categories=categories,
+        n_jobs=n_jobs,
+        show=partial(shown, label=f"Poison held-out people, {name.replace('_', ' ')}"),
     )
     train, _ = next(train_and_test(folds[0]))
     fitted = fit_fold(make_models(table)[name], table.model_inputs, model_outcome_of(table, name), train)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from joblib import parallel_config
-
 from predictor import console
 from predictor.errors import TrainingError
 from predictor.model.bundle import ModelBundle
@@ -31,6 +29,7 @@ from training.judged_models import (
     make_estimators,
     model_outcomes,
     power_beside_baselines,
+    shown,
     try_intervals,
 )
 from training.log_book.experiment_log import (
@@ -48,6 +47,7 @@ from training.report.model_card import with_reading_matter
 from training.shelf.registry import RegisteredVersion, check_shelf, register_bundle
 from training.shelf.version_history import previous_versions
 from training.training_table import TrainingTable, read_training_table
+from training.workers import one_thread_each
 
 __all__ = ["ExperimentResult", "make_estimators", "make_partitions", "run_experiment", "run_on_table"]
 
@@ -125,7 +125,11 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
     store = open_store(config.tracking.store, artifacts=config.tracking.artifacts or None)
     if not config.model.is_competition:
         check_shelf(config.tracking.registered_model, table.outcome_definition.name, store=store)
-    with start_run(store, config.name, name=config.name) as log, parallel_config("loky", inner_max_num_threads=1):
+    with (
+        start_run(store, config.name, name=config.name) as log,
+        one_thread_each(),
+        console.steps(_n_steps(config)),
+    ):
         logged_at = log_experiment(log, config, table, manifest)
         fitting_at = time.time()
         models = judge_all(estimators, table, manifest, config, n_jobs=n_jobs)
@@ -135,26 +139,33 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
         first = estimators[models[0].name]
         fitted_to = outcomes[models[0].name]
         permutation = chance_level(estimators, table, models, manifest, config, n_jobs=n_jobs)
-        audit = _audit(models[0].name, table, manifest, config, n_jobs=n_jobs)
+        with console.step("Prove that held-out people reach no fit"):
+            audit = _audit(models[0].name, table, manifest, config, n_jobs=n_jobs)
+        with console.step("Tell benefit from prognosis"):
+            benefit = _benefit(first, fitted_to, table, manifest, config, n_jobs=n_jobs)
+        with console.step("Try prediction intervals out"):
+            coverage = try_intervals(first, table, config, n_jobs=n_jobs)
         found: dict[str, Any] = {
             "permutation": permutation,
             "audit": audit,
-            "benefit": _benefit(first, fitted_to, table, manifest, config, n_jobs=n_jobs),
+            "benefit": benefit,
             "power": power_beside_baselines(models),
-            "coverage": try_intervals(first, table, config, n_jobs=n_jobs),
+            "coverage": coverage,
         }
         log_findings(log, models, **found)
         bundle = registered = None
         if not config.model.is_competition:
-            bundle = build_bundle(first, table, config, card={}, n_jobs=n_jobs)
-        seconds = time.monotonic() - start
-        record = record_experiment(config, table, manifest, models=models, bundle=bundle, seconds=seconds, **found)
-        # Everything that people read stands in the log book before there is a version that could be used.
-        bundle = _write_up(record, bundle, store=store, log=log)
-        if bundle:
-            measured = gate_measurements(config, table, models, permutation, audit, logged_at, fitting_at)
-            registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
-            log.tags({"registered_model": registered.name, "registered_version": registered.version})
+            with console.step("Fit the primary model on everyone"):
+                bundle = build_bundle(first, table, config, card={}, n_jobs=n_jobs)
+        with console.step("Write report and card, register"):
+            seconds = time.monotonic() - start
+            record = record_experiment(config, table, manifest, models=models, bundle=bundle, seconds=seconds, **found)
+            # Everything that people read stands in the log book before there is a version that could be used.
+            bundle = _write_up(record, bundle, store=store, log=log)
+            if bundle:
+                measured = gate_measurements(config, table, models, permutation, audit, logged_at, fitting_at)
+                registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
+                log.tags({"registered_model": registered.name, "registered_version": registered.version})
     return ExperimentResult(
         models=models,
         manifest=manifest,
@@ -165,6 +176,12 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
         seconds=time.monotonic() - start,
         **found,
     )
+
+
+def _n_steps(config: ExperimentConfig) -> int:
+    """Count what the screen shows of an experiment, one after the other."""
+    always = 5  # judging, proof of isolation, benefit, intervals, writing up
+    return always + (config.validation.n_permutations > 0) + (not config.model.is_competition)
 
 
 def _write_up(record: ExperimentRecord, bundle: ModelBundle | None, *, store: Store, log: RunLog) -> ModelBundle | None:
@@ -180,7 +197,7 @@ def _benefit(
 ) -> BenefitAnalysis:
     """Tell benefit from prognosis by the model that counts, on the folds on which it was judged."""
     seed = config.validation.seed
-    return analyse_benefit(table, first, manifest.partitions, seed=seed, fitted_to=fitted_to, n_jobs=n_jobs)
+    return analyse_benefit(table, first, manifest.partitions, seed=seed, fitted_to=fitted_to, n_jobs=n_jobs, show=shown)
 
 
 def _audit(

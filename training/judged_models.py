@@ -100,7 +100,10 @@ def judge_all(
     """
     outcomes, partitions = model_outcomes(table, manifest, config), manifest.partitions
     predicted: dict[str, OutOfFold] = {}
-    for name, estimator in shown(estimators.items(), len(estimators), label="cross-validating models"):
+    to_judge = console.progress(
+        estimators.items(), total=len(estimators), label="Cross-validate models", name_of=_name_for_people
+    )
+    for name, estimator in to_judge:
         predicted[name] = cross_validate(estimator, table.model_inputs, outcomes[name], partitions, n_jobs=n_jobs)
     baselines = make_baselines(
         table.inputs, covariates=(*table.covariates, *table.demographic), motion_columns=table.motion_columns
@@ -144,7 +147,7 @@ def chance_level(
         "n_permutations": validation.n_permutations,
         "seed": validation.seed,
         "n_jobs": n_jobs,
-        "show": partial(shown, label="permutations"),
+        "show": partial(shown, label="Permute outcomes"),
     }
     observed, stop_after = _statistic(models[0].predicted), validation.permutations_stop_after
     inputs, outcome = table.model_inputs, table.outcome
@@ -194,6 +197,7 @@ def try_intervals(
         return realised_coverage(
             estimator, table.model_inputs, table.outcome, folds,
             make_partition=make_partition, seed=config.validation.seed, n_jobs=n_jobs,
+            show=partial(shown, label="folds within folds"),
         )  # fmt: skip
     except TrainingError as error:
         console.say(f"prediction intervals were not tried out: {error}")
@@ -203,6 +207,10 @@ def try_intervals(
 def shown(items: Iterable[Any], total: int, *, label: str) -> Iterator[Any]:
     """Pass the items through under a progress bar."""
     return console.progress(items, total=total, label=label)
+
+
+def _name_for_people(named: tuple[str, Any]) -> str:
+    return named[0].replace("_", " ")
 
 
 def judge_of(estimator: Any, inputs: pd.DataFrame) -> Judge:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from pathlib import Path
 
 from predictor.errors import UsageError
@@ -45,7 +45,8 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     UsageError
         If the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Not the process's number: on a shared disk, processes of two machines may have the same.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         partial.write_bytes(content)
         partial.replace(path)

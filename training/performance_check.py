@@ -22,6 +22,7 @@ from joblib import parallel_config
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
 
+from predictor import console
 from predictor.errors import ConfigError, UsageError
 from predictor.model.response_design import ResponseDesign
 from training.cohort.change_scores import CHANGE, SCORES_FAMILY
@@ -150,8 +151,10 @@ def check_performance(
     config = config or read_experiment(DEFAULT_EXPERIMENT)
     if not config.model.primary:
         raise ConfigError("the check needs a primary model; none is named.", where="[model] primary")
-    planted = _score(config, "ketamine-only", n_patients, seed, n_jobs)
-    null = _score(config, "null", n_patients, seed, n_jobs)
+    with console.step("Train on a simulated trial with an effect"):
+        planted = _score(config, "ketamine-only", n_patients, seed, n_jobs)
+    with console.step("Train on one without"):
+        null = _score(config, "null", n_patients, seed, n_jobs)
     return PerformanceCheck(config.model.primary, planted, null, band or Band())
 
 

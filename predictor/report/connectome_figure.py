@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from predictor.circuit.circuit import Circuit
+from predictor.report.palette import ABOVE_ZERO, BELOW_ZERO
 from predictor.report.themed_figure import INK, LINE, MUTED, PAPER, SMALL, WIDTH_INCHES, drawing, inline_svg
 from predictor.report.wording import quantity, region_in_words
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.path import Path
 
-# Red above zero and blue below, as the field has it; both are seen on white and on black, and told apart by everyone.
-POSITIVE, NEGATIVE = "#d6453d", "#3a86c8"
 # So much of the colour at the largest value, that numbers stay readable on it.
 STRONGEST_TINT: Final = 0.8
 # Normal quantile of a 95 % interval.
@@ -110,7 +109,9 @@ def matrix_svg(
             _name_axes(axes, rows if number == 0 else [], columns, is_named=has_names)
             if heading:
                 axes.set_xlabel(heading)
-        figure.text(0.0, 0.02, f"scale ±{limit:.2g} {unit}, red above zero", color=MUTED, size=SMALL)
+        figure.text(
+            0.0, 0.02, f"full colour at ±{limit:.2g} {unit}; red above zero, blue below", color=MUTED, size=SMALL
+        )
         return inline_svg(figure, name=name, title=title, description=_extremes(edges, unit))
 
 
@@ -137,10 +138,10 @@ def glass_brain_svg(edges: Sequence[EdgeValue], circuit: Circuit, *, name: str, 
     drawn = sorted((edge for edge in edges if edge.value is not None), key=lambda edge: abs(edge.value or 0.0))
     drawn = drawn[-MAX_DRAWN_EDGES:]
     limit = _limit([edge.value for edge in drawn])
-    height = 2.35
+    height = 2.5
     with drawing(height) as figure:
         for number, (direction, right, up, view) in enumerate(_VIEWS):
-            axes = figure.add_axes((number / 3, 0.08, 1 / 3, 0.86))
+            axes = figure.add_axes((number / 3, 0.14, 1 / 3, 0.81))
             outline, (left, farthest, bottom, top) = _outline(direction)
             axes.add_patch(PathPatch(outline, fill=False, edgecolor=MUTED, linewidth=0.5))
             for edge in drawn:
@@ -149,16 +150,20 @@ def glass_brain_svg(edges: Sequence[EdgeValue], circuit: Circuit, *, name: str, 
                 axes.plot(
                     [end[right] for end in ends],
                     [end[up] for end in ends],
-                    color=POSITIVE if (edge.value or 0.0) > 0 else NEGATIVE,
+                    color=ABOVE_ZERO if (edge.value or 0.0) > 0 else BELOW_ZERO,
+                    linestyle="-" if (edge.value or 0.0) > 0 else (0, (3, 1.5)),  # told apart in grey, too
                     alpha=0.1 + 0.85 * share,
                     linewidth=0.5 + 3.5 * share,
                     solid_capstyle="round",
+                    dash_capstyle="butt",
                 )
             places = np.array(list(centres.values()))
             axes.scatter(places[:, right], places[:, up], s=22, facecolor=PAPER, edgecolor=INK, linewidth=1.0, zorder=5)
             axes.set(xlim=(left, farthest), ylim=(bottom, top), aspect="equal")
             axes.set_axis_off()
             axes.set_title(view, color=MUTED, size=SMALL, y=-0.08)
+        legend = f"red: above zero; blue, dashed: below; widest at {limit:.2g} {unit} and more"
+        figure.text(0.0, 0.01, legend, color=MUTED, size=SMALL)
         return inline_svg(figure, name=name, title=title, description=_extremes(drawn, unit))
 
 
@@ -214,7 +219,7 @@ def _draw_intervals(axes: Axes, values: Sequence[RegionValue]) -> None:
         if entry.value is None:
             axes.text(0.01, row, "missing", transform=axes.get_yaxis_transform(), color=MUTED, size=SMALL, va="center")
             continue
-        colour = POSITIVE if entry.value > 0 else NEGATIVE
+        colour = ABOVE_ZERO if entry.value > 0 else BELOW_ZERO
         if entry.standard_error is not None:
             half = QUANTILE_95 * entry.standard_error
             axes.plot([entry.value - half, entry.value + half], [row, row], color=colour, linewidth=1.6)
@@ -301,7 +306,7 @@ def _name_axes(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, is_na
 def _tint(value: float | None, limit: float) -> tuple[str, float]:
     if value is None:
         return LINE, 0.35
-    return POSITIVE if value > 0 else NEGATIVE, STRONGEST_TINT * min(abs(value) / limit, 1.0)
+    return ABOVE_ZERO if value > 0 else BELOW_ZERO, STRONGEST_TINT * min(abs(value) / limit, 1.0)
 
 
 def _limit(values: Sequence[float | None]) -> float:

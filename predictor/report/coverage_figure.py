@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from predictor.circuit.circuit import Circuit, Region
 from predictor.circuit.region_voxels import nearest_voxels
+from predictor.report.palette import ON_IMAGE_EDGE, ON_IMAGE_PARTIAL, ON_IMAGE_WHOLE
 from predictor.report.themed_figure import MUTED, SMALL, WIDTH_INCHES, drawing, inline_svg, show_pixels
 from predictor.report.wording import in_percent, region_in_words
 from predictor.scan.quality import RunQuality
@@ -27,9 +28,6 @@ BRIGHTEST_PERCENTILE: Final = 99.0
 PLANES: Final = ((0, 1, 2), (1, 0, 2), (2, 0, 1))
 PER_ROW: Final = 3
 MAX_REGIONS: Final = 24
-# Seen on grey, whatever the page's colours are.
-WHOLE: Final = "#ffd23f"
-PARTIAL: Final = "#ff4d2e"
 INCHES_PER_MM: Final = 0.0058
 GAP_PIXELS: Final = 3
 _SLICE_HEIGHT = INCHES_PER_MM * (FIELD_MM[1][1] - FIELD_MM[1][0])
@@ -67,7 +65,7 @@ def coverage_svg(mean_image: MeanImage, circuit: Circuit, quality: RunQuality) -
             axes.text(left, top + 0.19, region_in_words(region.name), weight="bold")
             axes.text(left, top + 0.05, " · ".join(_facts(quality, region)), color=MUTED, size=SMALL - 0.5)
             covered = quality.coverage.get(region.name)
-            colour = WHOLE if covered is None or covered == 1 else PARTIAL
+            colour = ON_IMAGE_WHOLE if covered is None or covered == 1 else ON_IMAGE_PARTIAL
             _draw_region(axes, mean_image, region, left, top, brightest, colour)
         axes.set(xlim=(0, WIDTH_INCHES), ylim=(0, height))
         axes.set_axis_off()
@@ -136,7 +134,7 @@ def _draw_region(
             + (below - below // 2) * SLICE_STEP_MM * INCHES_PER_MM
             + (centre[up] - FIELD_MM[up][0]) * INCHES_PER_MM,
         )
-        for edge, width in (("#000000", 2.6), (colour, 1.4)):
+        for edge, width in ((ON_IMAGE_EDGE, 2.6), (colour, 1.4)):
             outline = Circle(middle, radius * INCHES_PER_MM, fill=False, edgecolor=edge, linewidth=width)
             axes.add_patch(outline)
         picture = np.hstack([picture, column, gap])

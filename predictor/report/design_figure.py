@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from predictor.features.run_preparation import SPIKE_PREFIX, TaskRun
 from predictor.features.task_activation import CONSTANT_COLUMN
 from predictor.features.task_families import TaskModel
+from predictor.report.palette import SERIES
 from predictor.report.run_figure import MAX_COLUMNS, shortened
 from predictor.report.themed_figure import INK, MUTED, PAPER, SMALL, WIDTH_INCHES, drawing, inline_svg, show_pixels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours without black and yellow, which need a known paper: told apart by everyone.
-LINE_COLOURS: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 CONFOUNDS, SPIKES, DRIFT = "confounds", "censored volumes", "slow drift"
 NUISANCE: Final = frozenset({CONFOUNDS, SPIKES, DRIFT})
 _LEFT, _RIGHT = 1.85, 0.15  # inches
+LETTER_INCHES: Final = 0.13  # height of a line of the smallest letters
 
 
 def design_svg(task: TaskRun, model: TaskModel, *, name: str, title: str) -> str:
@@ -108,7 +108,7 @@ def condition_in_words(name: str) -> str:
 def _draw_responses(axes: Axes, task: TaskRun, model: TaskModel) -> None:
     time = (np.arange(task.grid.n_volumes) + 0.5) * task.grid.repetition_time_s / 60
     for number, condition in enumerate(model.condition_names):
-        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
+        colour = SERIES[number % len(SERIES)]
         response = model.design.columns[:, model.design.names.index(condition)]
         style = "-" if condition in model.contrast else ":"
         axes.plot(time, response, style, color=colour, linewidth=1.1, label=condition_in_words(condition))
@@ -129,9 +129,29 @@ def _name_groups(axes: Axes, labels: Sequence[str]) -> None:
         names.append(label if n_rows == 1 else f"{label} ({n_rows})")
         start += n_rows
         axes.axhline(start, color=PAPER, linewidth=1.0)
-    axes.set_yticks(ticks, names)
+    axes.set_yticks(_apart(ticks, least=LETTER_INCHES * start / _height_inches(axes)), names)
     axes.tick_params(axis="y", length=0, labelcolor=INK, labelsize=SMALL - 0.5)
     axes.tick_params(axis="x", labelcolor=MUTED)
+
+
+def _apart(ticks: Sequence[float], *, least: float) -> list[float]:
+    """Return places of labels that do not cover each other; the last stays where it is.
+
+    Examples
+    --------
+    >>> _apart([1.0, 8.0, 9.0], least=2.0)
+    [1.0, 7.0, 9.0]
+    """
+    placed = list(ticks)
+    for place in range(len(placed) - 2, -1, -1):
+        placed[place] = min(placed[place], placed[place + 1] - least)
+    return placed
+
+
+def _height_inches(axes: Axes) -> float:
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    return float(axes.get_position().height * figure.get_figheight())
 
 
 def _in_words(model: TaskModel, labels: Sequence[str]) -> str:

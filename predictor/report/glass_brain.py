@@ -13,6 +13,7 @@ from typing import Any, Final
 from predictor.circuit.circuit import Circuit
 from predictor.errors import RegionsUnknownError
 from predictor.report.edge_table import attributions_of, edge_sums, explanation_of
+from predictor.report.palette import LIGHT
 from predictor.report.region_attributions import check_regions, region_sums
 from predictor.report.svg import element, figure, text
 from predictor.report.wording import outcome_in_words, quantity, region_in_words
@@ -165,7 +166,7 @@ def _outline(view: View, left: float) -> str:
         d=outline_path(view.name),
         transform=f"translate({x:.2f} {y:.2f}) scale({x_scale:.4f} {-y_scale:.4f})",
         fill="none",
-        stroke="#9aa3b0",
+        stroke=LIGHT["outline"],
         stroke_width=2,
     )
 
@@ -189,7 +190,9 @@ def _line(start: Pixels, end: Pixels, total: float, *, largest: float) -> str:
 
 def _node(place: Pixels, number: int) -> list[str]:
     x, y = place
-    disc = element("circle", style_class="figure-paper", cx=x, cy=y, r=NODE_RADIUS, stroke="#4a5568", stroke_width=1)
+    disc = element(
+        "circle", style_class="figure-paper", cx=x, cy=y, r=NODE_RADIUS, stroke=LIGHT["total"], stroke_width=1
+    )
     return [disc, text(str(number), x=x, y=y + 3.6, size=10, font_weight="600", text_anchor="middle")]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.report.palette import LIGHT
 from predictor.report.svg import Axis, axis_around, element, figure, text
 from predictor.report.wording import in_percent, outcome_in_words, quantity
 
@@ -96,7 +97,7 @@ def _draw_arm(
         element("line", style_class="figure-up", x1=x, x2=x, y1=y - 8, y2=y + 8, stroke_width=2.5) for x in (low, high)
     ]
     bar = element("line", style_class="figure-up", x1=low, x2=high, y1=y, y2=y, stroke_width=3)
-    point = element("circle", style_class="figure-up", cx=middle, cy=y, r=7, stroke="#ffffff", stroke_width=2)
+    point = element("circle", style_class="figure-up", cx=middle, cy=y, r=7, stroke=LIGHT["paper"], stroke_width=2)
     number = text(
         quantity(prediction["expected"], unit), x=middle, y=y - 13, size=14, font_weight="600", text_anchor="middle"
     )

@@ -62,7 +62,9 @@ def _table(lines: Sequence[str]) -> str:
     ]
     head = "".join(f'<th scope="col">{_words(cell)}</th>' for cell in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{_words(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    # Whoever has no mouse scrolls it by keyboard.
+    opened = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'
+    return f"{opened}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _words(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.report.themed_figure import DOWN, INK, LINE, MUTED, SMALL, UP, drawing, inline_svg, show_pixels
+from predictor.report.themed_figure import DOWN, FLAG, INK, LINE, MUTED, SMALL, UP, drawing, inline_svg, show_pixels
 from predictor.report.wording import region_in_words
 from predictor.scan.confounds import Confounds
 from predictor.scan.session import Run
@@ -112,7 +112,7 @@ def _draw_motion(axes: Axes, confounds: Confounds, step: float, limit_mm: float 
     if limit_mm is not None:
         axes.axhline(limit_mm, color=DOWN, linewidth=0.9, linestyle=(0, (4, 3)))
         # Above the drawing, where no spike crosses it.
-        axes.set_title(f"limit {limit_mm:g} mm", color=DOWN, size=SMALL, loc="right", pad=2)
+        axes.set_title(f"limit {limit_mm:g} mm", color=FLAG, size=SMALL, loc="right", pad=2)
     if not known.size:
         axes.text(0.5, 0.5, "head motion is not known", transform=axes.transAxes, color=MUTED, ha="center", va="center")
     axes.set_ylim(0, top)

@@ -1,7 +1,6 @@
 """A few SVG elements as text: escaped, rounded, with colours that hold without a style sheet.
 
-Every shape carries a class as well, so that a page may recolour it for dark mode. The two colours of Okabe and Ito
-(blue, vermilion) are told apart by people with any colour-vision deficiency; signs and arrows say the same again.
+Every shape carries a class as well, so that a page may recolour it for dark mode.
 """
 
 from __future__ import annotations
@@ -11,16 +10,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
+from predictor.report.palette import LIGHT, SMALL_PIXELS, TEXT_PIXELS
+
+# Colours of a drawing on white; a page gives its classes the colours of its own paper.
 COLOUR_OF_CLASS = {
-    "figure-paper": "#ffffff",
-    "figure-ink": "#1c2330",
-    "figure-muted": "#5b6472",
-    "figure-grid": "#d9dde3",
-    "figure-up": "#0072b2",
-    "figure-down": "#d55e00",
-    "figure-total": "#4a5568",
-    "figure-crowd": "#c9d1dc",
-    "figure-outline": "#9aa3b0",
+    f"figure-{name}": LIGHT[colour]
+    for name, colour in {
+        "paper": "paper",
+        "ink": "ink",
+        "muted": "muted",
+        "grid": "line",
+        "up": "up",
+        "down": "down",
+        "flag": "flag",
+        "refuse": "refuse",
+        "total": "total",
+        "crowd": "crowd",
+        "outline": "outline",
+    }.items()
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
@@ -34,7 +41,9 @@ def element(tag: str, *, style_class: str = "", content: str = "", **attributes:
     return f"<{tag} {written}>{content}</{tag}>" if content else f"<{tag} {written}/>"
 
 
-def text(words: str, *, x: float, y: float, size: float = 13, style_class: str = "figure-ink", **more: str) -> str:
+def text(
+    words: str, *, x: float, y: float, size: float = TEXT_PIXELS, style_class: str = "figure-ink", **more: str
+) -> str:
     """Return a line of text with its baseline at y."""
     return element("text", style_class=style_class, content=escape(words), x=x, y=y, font_size=size, **more)
 
@@ -84,10 +93,14 @@ class Axis:
             width = 1.5 if tick == 0 else 1
             shapes.append(element("line", style_class="figure-grid", x1=x, x2=x, y1=top, y2=bottom, stroke_width=width))
             shapes.append(
-                text(f"{tick:g}", x=x, y=bottom + 16, size=12, style_class="figure-muted", text_anchor="middle")
+                text(
+                    f"{tick:g}", x=x, y=bottom + 16, size=SMALL_PIXELS, style_class="figure-muted", text_anchor="middle"
+                )
             )
         middle = (self.left + self.right) / 2
-        shapes.append(text(label, x=middle, y=bottom + 34, size=12, style_class="figure-muted", text_anchor="middle"))
+        shapes.append(
+            text(label, x=middle, y=bottom + 34, size=SMALL_PIXELS, style_class="figure-muted", text_anchor="middle")
+        )
         return shapes
 
 

@@ -17,38 +17,34 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
+from predictor.report.palette import LIGHT, SMALL_POINTS, TEXT_POINTS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # What is drawn in one of these colours takes the page's colour of that name.
 THEME: Final[Mapping[str, str]] = {
-    "ink": "#1c2330",
-    "muted": "#565f6e",
-    "line": "#d9dde3",
-    "paper": "#ffffff",
-    "up": "#0072b2",
-    "down": "#d55e00",
-    "flag": "#8a5a00",
+    name: LIGHT[name] for name in ("ink", "muted", "line", "paper", "up", "down", "flag")
 }
 INK, MUTED, LINE, PAPER = THEME["ink"], THEME["muted"], THEME["line"], THEME["paper"]
 UP, DOWN, FLAG = THEME["up"], THEME["down"], THEME["flag"]
 
 # 80 dots per inch make 9.5 inches about as wide as the page.
 WIDTH_INCHES: Final = 9.5
-SMALL: Final = 8.0
+SMALL: Final = SMALL_POINTS
 N_SHADES: Final = 31
 _SETTINGS: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",
     "image.composite_image": False,  # pictures side by side stay as small as they are
     "text.parse_math": False,  # a region may be called "a$b$c"
     "font.family": ["DejaVu Sans"],
-    "font.size": 9.0,
+    "font.size": TEXT_POINTS,
     "text.color": INK,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.labelsize": SMALL,
-    "axes.titlesize": 9.0,
+    "axes.titlesize": TEXT_POINTS,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,

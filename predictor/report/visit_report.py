@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
 from predictor.features.extraction import extract_features, session_quality
@@ -18,7 +14,7 @@ from predictor.features.run_preparation import run_confounds
 from predictor.report.feature_sections import feature_context
 from predictor.report.intervals import intervals_svg
 from predictor.report.methods_text import describe_methods
-from predictor.report.page_template import page_template
+from predictor.report.page_template import page_resource, page_style, page_template, policy_hash
 from predictor.report.run_sections import run_context
 from predictor.report.summary import arm_lines, benefit_lines
 from predictor.report.waterfall import waterfall_svg
@@ -100,9 +96,9 @@ def visit_report(
     is_shown = {"answer": answer is not None, "coverage": context["coverage_rows"], "designs": context["designs"]}
     is_shown["connections"] = context["connections"] or context["activation_svg"]
     context["sections"] = [{"id": name, "title": title} for name, title in _SECTIONS if is_shown.get(name, True)]
-    script = _resource("visit_report.js")
+    script = page_resource("predictor.report", "visit_report.js")
     return page_template("predictor.report", "visit_report.html").render(
-        context, style=_resource("visit_report.css"), script=script, script_hash=_policy_hash(script)
+        context, style=page_style(), script=script, script_hash=policy_hash(script)
     )
 
 
@@ -156,12 +152,3 @@ def _deviations_context(deviations: Mapping[str, Any] | None) -> dict[str, Any] 
         ),
         "rows": rows,
     }
-
-
-def _policy_hash(script: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-@cache
-def _resource(name: str) -> str:
-    return files("predictor.report").joinpath("templates", name).read_text(encoding="utf-8")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from predictor.errors import FeatureError
+from predictor.record_card import PresentedRecord, RecordCard
 
 if TYPE_CHECKING:
     from predictor.scan.confounds import Confounds
@@ -31,8 +32,8 @@ MINIMUM_DEGREES_OF_FREEDOM: Final = 10
 ROUNDING: Final = 1e-9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class RegionTimeseries:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class RegionTimeseries(PresentedRecord):
     """Region signals, one column per region; NaN throughout where a region was not measured."""
 
     bold: NDArray[np.float64]  # (n_volumes, n_regions), percent signal change unless the recipe says otherwise
@@ -43,6 +44,21 @@ class RegionTimeseries:
         if self.bold.ndim != 2 or self.bold.shape[1] != len(self.region_names):
             expected = f"(n_volumes, {len(self.region_names)})"
             raise FeatureError(f"expected BOLD of shape {expected}, got {self.bold.shape}. Was it transposed?")
+
+    def _one_line(self) -> str:
+        time = "unknown" if self.repetition_time_s is None else f"{self.repetition_time_s:g} s"
+        return f"{self.bold.shape[0]} volumes x {self.bold.shape[1]} regions, repetition time {time}"
+
+    def _card(self) -> RecordCard:
+        spread = self.bold.std(axis=0)  # NaN where a region was not measured
+        return RecordCard(
+            title=f"Region signals: {self._one_line()}",
+            columns=("region", "standard deviation in time"),
+            rows=tuple(
+                (name, f"{sd:.3g}" if np.isfinite(sd) else "not measured")
+                for name, sd in zip(self.region_names, spread, strict=True)
+            ),
+        )
 
 
 def percent_signal_change(recording: RegionRecording) -> RegionTimeseries:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from predictor.record_card import PresentedRecord, RecordCard
 from predictor.scan.confounds import Confounds, mean_of_column, select_confounds
 from predictor.scan.session import BaselineSession, Run
 from predictor.scan.task_description import RunKind, run_name
@@ -98,8 +99,8 @@ class RunQuality:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class QualityReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class QualityReport(PresentedRecord):
     """Quality of every run, and what follows from it."""
 
     runs: tuple[RunQuality, ...]
@@ -127,6 +128,20 @@ class QualityReport:
     def document(self) -> dict[str, Any]:
         """Return run name -> numbers, as `quality` of the answer document has it."""
         return {run.name: run.document() for run in self.runs}
+
+    def _one_line(self) -> str:
+        judged = "refused" if self.is_refused else "flagged" if self.reasons else "ok"
+        reasons = f" ({', '.join(dict.fromkeys(reason.code for reason in self.reasons))})" if self.reasons else ""
+        return f"{judged}{reasons}; {', '.join(run.name for run in self.runs)}"
+
+    def _card(self) -> RecordCard:
+        return RecordCard(
+            title=f"Quality: {self._one_line()}",
+            columns=("run", "volumes kept", "minutes kept", "mean displacement (mm)", "median tSNR", "least coverage"),
+            rows=tuple(_row_of(run) for run in self.runs),
+            remarks=tuple(f"{reason.severity}: {reason.detail}." for reason in self.reasons),
+            is_about_a_person=True,
+        )
 
 
 def assess_quality(
@@ -252,6 +267,22 @@ def _motion_reasons(run: RunQuality, limits: QualityThresholds) -> Iterator[Reas
             f"at most {limits.flag_share_censored:.0%} are expected"
         )
         yield Reason("censoring-high", "flag", detail)
+
+
+def _row_of(run: RunQuality) -> tuple[str, ...]:
+    covered = [share for share in run.coverage.values() if share is not None]
+    return (
+        run.name,
+        f"{run.n_volumes_kept} of {run.n_volumes}",
+        _number(run.minutes_kept, ".1f"),
+        _number(run.mean_framewise_displacement_mm, ".2f"),
+        _number(run.median_temporal_snr, ".0f"),
+        _number(min(covered, default=None), ".0%"),
+    )
+
+
+def _number(value: float | None, form: str) -> str:
+    return "not known" if value is None else format(value, form)
 
 
 def _finite(value: float) -> float | None:

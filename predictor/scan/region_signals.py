@@ -59,6 +59,7 @@ class RegionRecording:
     space: str
     input_digest: str  # "sha256:..." of the bytes that came in, compressed or not
     mean_image: MeanImage | None = None  # None unless it was asked for; no feature uses it
+    circuit: Circuit | None = None  # whose regions these are; None: columns of a table, known by name only
 
     def __post_init__(self) -> None:
         n_regions = len(self.region_names)
@@ -217,6 +218,7 @@ class _VoxelSampler:
             space=self._declared_space or "MNI152",
             input_digest=input_digest,
             mean_image=None if self._sum is None else _mean_image(self._sum, self._header),
+            circuit=self._circuit,
         )
 
 

@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from predictor.circuit.circuit import Circuit
 from predictor.errors import PredictorError, RepetitionTimeError, SessionError
+from predictor.record_card import PresentedRecord, RecordCard, counted
 from predictor.scan.confounds import ConfoundsTable, read_confounds
 from predictor.scan.dataset_files import read_small_file
 from predictor.scan.events import EventsTable, read_events
@@ -34,6 +37,7 @@ __all__ = [
     "resolve_repetition_time",
 ]
 
+_RUN_COLUMNS: Final = ("run", "volumes", "repetition time", "minutes", "regions", "confounds", "events")
 # Nothing is scanned faster; a smaller number is a unit slip, such as 2 ms for 2 s.
 SHORTEST_REPETITION_TIME_S: Final = 0.05
 # Nothing is scanned more slowly; a larger number is in milliseconds.
@@ -42,8 +46,8 @@ LONGEST_REPETITION_TIME_S: Final = 100.0
 REPETITION_TIME_TOLERANCE_S: Final = 1e-3
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Run:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Run(PresentedRecord):
     """One run: region signals and the tables that belong to them; rows, events and times fit each other."""
 
     kind: RunKind
@@ -65,9 +69,22 @@ class Run:
         """Number of volumes."""
         return int(self.recording.bold.shape[0])
 
+    @property
+    def minutes(self) -> float | None:
+        """Length in minutes; None where the repetition time is unknown."""
+        return None if self.repetition_time_s is None else self.n_volumes * self.repetition_time_s / 60
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BaselineSession:
+    def _one_line(self) -> str:
+        tables = [name for name in ("confounds", "events") if getattr(self, name) is not None]
+        regions = f"{len(self.recording.region_names)} regions"
+        return ", ".join([self.name, *_length(self), regions, *tables])
+
+    def _card(self) -> RecordCard:
+        return RecordCard(f"Run {self._one_line()}", columns=_RUN_COLUMNS, rows=(_row_of(self),), remarks=self.notes)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class BaselineSession(PresentedRecord):
     """The runs of one visit, ordered by kind (rest, faces, conflict) and number. It carries no name."""
 
     runs: tuple[Run, ...]
@@ -90,6 +107,18 @@ class BaselineSession:
     def input_digest(self) -> str:
         """Return "sha256:..." over all runs."""
         return _digest({run.name: run.input_digest for run in self.runs})
+
+    def _one_line(self) -> str:
+        runs = (" ".join([run.name, _length(run)[-1]]) for run in self.runs)
+        return f"{', '.join(runs)}; {len(self.runs[0].recording.region_names)} regions"
+
+    def _card(self) -> RecordCard:
+        return RecordCard(
+            title=f"Visit with {counted(len(self.runs), 'run')}",
+            columns=_RUN_COLUMNS,
+            rows=tuple(_row_of(run) for run in self.runs),
+            remarks=tuple(f"{run.name}: {note}" for run in self.runs for note in run.notes),
+        )
 
 
 def build_run(
@@ -253,6 +282,25 @@ def _read_run(
         number=files.number,
     )
     return replace(run, notes=(*files.notes, *run.notes))
+
+
+def _length(run: Run) -> list[str]:
+    """Volumes and, where the repetition time is known, minutes."""
+    minutes = [] if run.minutes is None else [f"{run.minutes:.1f} min"]
+    return [f"{run.n_volumes} volumes", *minutes]
+
+
+def _row_of(run: Run) -> tuple[str, ...]:
+    is_usable = np.asarray(np.isfinite(run.recording.bold).all(axis=0))
+    return (
+        run.name,
+        str(run.n_volumes),
+        "not known" if run.repetition_time_s is None else f"{run.repetition_time_s:g} s",
+        "not known" if run.minutes is None else f"{run.minutes:.1f}",
+        f"{int(is_usable.sum())} of {len(is_usable)} with signal",
+        "no" if run.confounds is None else "yes",
+        "none at rest" if run.kind == "rest" else "no" if run.events is None else "yes",
+    )
 
 
 def _read(path: Path | None, where: str) -> bytes | None:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from predictor.errors import PredictorError, ScanSpaceError, SessionError, UnknownParticipantError
-from predictor.scan.task_description import RUN_KINDS, RunKind, TaskDescription, canonical_name, run_name
+from predictor.record_card import PresentedRecord, RecordCard
+from predictor.scan.bids_name import parse_bids_name
+from predictor.scan.task_description import (
+    RUN_KINDS,
+    RunKind,
+    TaskDescription,
+    canonical_name,
+    load_task_description,
+    run_name,
+)
 
 # fMRIPrep's output folder, where it usually lies below the folder that people name.
 _DERIVATIVES_FOLDERS: Final = (
@@ -47,14 +59,49 @@ class RunFiles:
         return run_name(self.kind, self.number)
 
 
-@dataclass(frozen=True, slots=True)
-class VisitFiles:
+@dataclass(frozen=True, slots=True, repr=False)
+class VisitFiles(PresentedRecord):
     """Files of one visit, runs ordered by kind and number; or what is wrong with it."""
 
     participant_id: str  # "sub-01"
     session_id: str | None  # "ses-baseline"
     runs: tuple[RunFiles, ...]
     problem: PredictorError | None = None  # read_visit raises it, so that one bad visit does not stop a cohort
+
+    def _one_line(self) -> str:
+        found = ", ".join(run.name for run in self.runs) or (self.problem.code if self.problem else "no runs")
+        return f"{' '.join(filter(None, [self.participant_id, self.session_id]))}: {found}"
+
+    def _card(self) -> RecordCard:
+        problem = () if self.problem is None else (f"{self.problem.code}: {self.problem}",)
+        return RecordCard(
+            title=f"Files of {self._one_line()}",
+            columns=("run", "scan", "confounds", "events"),
+            # File names only: where the data lie is nobody's business who reads the notebook.
+            rows=tuple(
+                (run.name, *(path.name if path else "none" for path in (run.scan, run.confounds, run.events)))
+                for run in self.runs
+            ),
+            remarks=problem,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _RawTrees:
+    """Where files of a run may lie that its folder lacks; the roots, with a folder for everyone, are listed once."""
+
+    roots: tuple[Path, Path]  # the raw dataset, the derivatives
+    listed: dict[Path, list[str]] = field(default_factory=dict)
+
+    def matching(self, folder: Path, pattern: str) -> list[Path]:
+        """Return what a folder holds by that name."""
+        if folder not in self.roots:
+            return list(folder.glob(pattern))
+        if folder not in self.listed:
+            self.listed[folder] = []
+            with suppress(OSError):
+                self.listed[folder] = [name for name in os.listdir(folder) if name.endswith((".tsv", ".json"))]
+        return [folder / name for name in fnmatch.filter(self.listed[folder], pattern)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +128,11 @@ class FoundScan:
 
 
 def find_visits(
-    derivatives_dir: Path,
+    derivatives_dir: Path | str,
     *,
-    bids_dir: Path | None,
-    tasks: TaskDescription,
-    participant_labels: Sequence[str] | None,
+    bids_dir: Path | str | None = None,
+    tasks: TaskDescription | None = None,
+    participant_labels: Sequence[str] | None = None,
     keep_problems: bool = False,
 ) -> tuple[VisitFiles, ...]:
     """Return the visits of a BIDS-derivatives tree, sorted by participant and session.
@@ -101,7 +148,7 @@ def find_visits(
     bids_dir
         The raw dataset; None: the folder given first, if it is one.
     tasks
-        Which task labels mean which run.
+        Which task labels mean which run; None: the common names.
     participant_labels
         With or without "sub-"; None: everyone.
     keep_problems
@@ -121,14 +168,19 @@ def find_visits(
     UnknownParticipantError
         If a label is not in the folder.
     """
+    derivatives_dir, bids_dir = Path(derivatives_dir), None if bids_dir is None else Path(bids_dir)
+    tasks = tasks or load_task_description()
     if bids_dir is not None and not bids_dir.is_dir():
         raise SessionError("expected a folder with the raw dataset, found none there.", where=bids_dir.name)
-    root, scans = find_scans(derivatives_dir)
-    trees = (bids_dir or derivatives_dir, root)
+    root, scans = find_scans(derivatives_dir, participant_labels=participant_labels)
+    by_participant: dict[str | None, list[FoundScan]] = {}
+    for scan in scans:
+        by_participant.setdefault(scan.entities.get("sub"), []).append(scan)
+    trees = _RawTrees((bids_dir or derivatives_dir, root))
     visits = tuple(
         _visit(participant, session, of_session, tasks, trees)
         for participant in _wanted_participants(root, participant_labels)
-        for session, of_session in _by_session([scan for scan in scans if scan.entities.get("sub") == participant])
+        for session, of_session in _by_session(by_participant.get(participant, []))
     )
     problems = [visit.problem for visit in visits if visit.problem is not None]
     if visits and len(problems) == len(visits) and not keep_problems:
@@ -136,45 +188,65 @@ def find_visits(
     return visits
 
 
-def find_scans(folder: Path) -> tuple[Path, list[FoundScan]]:
-    """Return the derivatives folder at or below the one that was named, and all preprocessed scans in it.
+def find_scans(folder: Path, *, participant_labels: Sequence[str] | None = None) -> tuple[Path, list[FoundScan]]:
+    """Return the derivatives folder at or below the one that was named, and the preprocessed scans in it.
+
+    Parameters
+    ----------
+    folder
+        fMRIPrep's output folder, or the dataset that holds it.
+    participant_labels
+        Look in the folders of these participants only: thousands of jobs that take one each must not all walk through
+        the whole tree. Where they have no scan, and for None, everyone's are returned.
 
     Raises
     ------
     SessionError
         If there is no such folder, or it holds no preprocessed scans.
     """
-    # Here, because importing nilearn takes a second, which the service does not wait for before it answers.
-    from nilearn.interfaces.bids import get_bids_files
-
     if not folder.is_dir():
         raise SessionError("expected a folder of fMRIPrep outputs, found none there.", where=folder.name)
-    for root in (folder / name for name in _DERIVATIVES_FOLDERS):
-        # The path is escaped because nilearn hands it to glob.
-        paths = get_bids_files(
-            glob.escape(str(root)),
-            file_tag="bold",
-            file_type="nii*",
-            modality_folder="func",
-            filters=[("desc", "preproc")],
-        )
-        parsed = [_parsed_name(path) for path in paths]
-        # "nii*" also finds what a broken download left behind.
-        scans = [
-            FoundScan(Path(file["file_path"]), file["entities"]) for file in parsed if file["extension"] in _EXTENSIONS
-        ]
-        if scans:
-            return root, scans
+    roots = [folder / name for name in _DERIVATIVES_FOLDERS]
+    labels = None if participant_labels is None else _plain_labels(participant_labels)
+    for wanted in (labels, None) if labels else (None,):
+        for root in roots:
+            scans = _scans_in(root, wanted)
+            if scans:
+                return root, scans
     raise SessionError(
         "expected files named sub-<label>_..._desc-preproc_bold.nii.gz in func folders, found none.", where=folder.name
     )
 
 
+def _scans_in(root: Path, labels: Sequence[str] | None) -> list[FoundScan]:
+    """Return the preprocessed scans of some participants, or of all, in the order of their paths."""
+    people = ["sub-*"] if labels is None else [f"sub-{glob.escape(label)}" for label in labels]
+    patterns = [f"{person}/{place}/sub-*_bold.nii*" for person in people for place in ("func", "ses-*/func")]
+    paths = sorted(str(path) for one in patterns for path in root.glob(one))
+    named = [(Path(path), parse_bids_name(path)) for path in paths]
+    # "nii*" also finds what a broken download left behind.
+    return [
+        FoundScan(path, name.entities)
+        for path, name in named
+        if name.extension in _EXTENSIONS and name.entities.get("desc") == "preproc"
+    ]
+
+
+def _plain_labels(labels: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(label.removeprefix("sub-") for label in labels))
+
+
+def _is_name(label: str) -> bool:
+    return bool(label) and Path(label).name == label
+
+
 def _wanted_participants(root: Path, labels: Sequence[str] | None) -> list[str]:
+    wanted = None if labels is None else _plain_labels(labels)
+    if wanted is not None and all(_is_name(label) and (root / f"sub-{label}").is_dir() for label in wanted):
+        return wanted
     known = sorted(path.name.removeprefix("sub-") for path in root.glob("sub-*") if path.is_dir())
-    if labels is None:
+    if wanted is None:
         return known
-    wanted = list(dict.fromkeys(label.removeprefix("sub-") for label in labels))
     unknown = [label for label in wanted if label not in known]
     if unknown:
         raise UnknownParticipantError(
@@ -193,7 +265,7 @@ def _by_session(scans: list[FoundScan]) -> list[tuple[str | None, list[FoundScan
 
 
 def _visit(
-    participant: str, session: str | None, scans: list[FoundScan], tasks: TaskDescription, trees: tuple[Path, Path]
+    participant: str, session: str | None, scans: list[FoundScan], tasks: TaskDescription, trees: _RawTrees
 ) -> VisitFiles:
     named = VisitFiles(f"sub-{participant}", None if session is None else f"ses-{session}", ())
     try:
@@ -223,7 +295,7 @@ def _scans_by_kind(scans: list[FoundScan], tasks: TaskDescription) -> list[tuple
     return [(kind, found) for kind, found in by_kind if found]
 
 
-def _runs(kind: RunKind, scans: list[FoundScan], tasks: TaskDescription, trees: tuple[Path, Path]) -> list[RunFiles]:
+def _runs(kind: RunKind, scans: list[FoundScan], tasks: TaskDescription, trees: _RawTrees) -> list[RunFiles]:
     """Return every acquisition of the preferred task, one image of each."""
     labels = sorted({canonical_name(scan.task) for scan in scans}, key=tasks.run(kind).tasks.index)
     left_out = [f"the task {label} was found too and is not used" for label in labels[1:]]
@@ -257,7 +329,7 @@ def _version_notes(scans: list[FoundScan]) -> tuple[str, ...]:
     return () if len(versions) == 1 else (f"{len(versions)} versions of this run were found; the first is used",)
 
 
-def _run(kind: RunKind, number: int, scan: FoundScan, notes: tuple[str, ...], trees: tuple[Path, Path]) -> RunFiles:
+def _run(kind: RunKind, number: int, scan: FoundScan, notes: tuple[str, ...], trees: _RawTrees) -> RunFiles:
     confounds = _confounds(scan)
     return RunFiles(
         kind=kind,
@@ -272,36 +344,30 @@ def _run(kind: RunKind, number: int, scan: FoundScan, notes: tuple[str, ...], tr
     )
 
 
-def _parsed_name(path: str | Path) -> dict[str, Any]:
-    """Return what a file's name says, as nilearn reads it."""
-    from nilearn.interfaces.bids import parse_bids_filename
-
-    parsed: dict[str, Any] = parse_bids_filename(path)
-    return parsed
-
-
 def _confounds(scan: FoundScan) -> Path | None:
     """Return the confounds table of a scan, new name before old."""
     for suffix in ("timeseries", "regressors"):
         for path in sorted(scan.path.parent.glob(f"*desc-confounds_{suffix}.tsv")):
-            if _run_entities(_parsed_name(path)["entities"]) == _run_entities(scan.entities):
+            if _run_entities(parse_bids_name(path).entities) == _run_entities(scan.entities):
                 return path
     return None
 
 
-def _raw_file(scan: FoundScan, trees: tuple[Path, Path], suffix: str, extension: str) -> Path | None:
+def _raw_file(scan: FoundScan, trees: _RawTrees, suffix: str, extension: str) -> Path | None:
     """Return the run's own file, or the one it inherits from further up, as BIDS has it.
 
     A file applies when it says nothing that the scan contradicts; of several, the nearest and then the most specific.
     """
     session = scan.entities.get("ses")
     subject = f"sub-{scan.entities.get('sub')}"
-    for tree in trees:
+    for tree in trees.roots:
         folders = [tree / subject / f"ses-{session}"] if session else []
         for folder in (*(place / "func" for place in folders), tree / subject / "func", *folders, tree / subject, tree):
-            applying = sorted(_applying(scan, folder.glob(f"*_{suffix}.{extension}")), key=lambda path: path.name)
+            applying = sorted(
+                _applying(scan, trees.matching(folder, f"*_{suffix}.{extension}")), key=lambda path: path.name
+            )
             if applying:
-                return max(applying, key=lambda path: len(_parsed_name(path)["entities"]))
+                return max(applying, key=lambda path: len(parse_bids_name(path).entities))
     return None
 
 
@@ -309,7 +375,7 @@ def _applying(scan: FoundScan, paths: Iterable[Path]) -> list[Path]:
     own = _run_entities(scan.entities)
     applying = []
     for path in paths:
-        entities = _parsed_name(path)["entities"]
+        entities = parse_bids_name(path).entities
         described = _run_entities(entities)
         is_raw = len(described) == len(entities)
         if is_raw and described.get("task") == own.get("task") and described.items() <= own.items():

@@ -20,7 +20,7 @@ from predictor.errors import (
     UsageError,
 )
 from serving.access.api_keys import KEY_PREFIX, ApiKeys
-from serving.access.listening import is_reached_by_others
+from serving.access.loopback import is_reached_by_others
 from serving.access.principal import Principal
 from serving.access.rate_limit import TokenBuckets
 from serving.access.route_table import Rule

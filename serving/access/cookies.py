@@ -13,7 +13,7 @@ import secrets
 from starlette.datastructures import URL
 from starlette.types import Scope
 
-from serving.access.listening import is_loopback
+from serving.access.loopback import is_loopback
 from serving.access.principal import SCOPES, Principal
 from serving.access.sign_ins import SIGNED_IN_FOR
 

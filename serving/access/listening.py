@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 from predictor.errors import HostsUnnamedError, ListenerOpenError
+from serving.access.loopback import is_loopback, is_reached_by_others
 from serving.settings import Settings
 
 _HOST, _NAMES = "--host or KRP_HOST", "KRP_ALLOWED_HOSTS"
@@ -42,22 +41,3 @@ def check_may_listen(settings: Settings, *, has_keys: bool) -> None:
         )
     if not is_here and all(map(is_loopback, settings.allowed_hosts)):
         raise HostsUnnamedError(f"expected the names by which others reach {settings.host}, found none.", where=_NAMES)
-
-
-def is_reached_by_others(settings: Settings) -> bool:
-    """Whether somebody on another machine can ask: directly, or by a name that a proxy on this machine hands on."""
-    return not all(map(is_loopback, (settings.host, *settings.allowed_hosts)))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine.
-
-    Examples
-    --------
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0")
-    (True, True, False)
-    """
-    try:
-        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -17,7 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from predictor.errors import ProviderUnavailableError, UsageError
-from serving.access.listening import is_loopback
+from serving.access.loopback import is_loopback
 
 logger = logging.getLogger(__name__)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
 from predictor.errors import AuditLogBrokenError, UsageError
+from predictor.exit_codes import DONE, REFUSED
 from serving.commands.opened_database import add_database_url, opened_database
 
 if TYPE_CHECKING:
@@ -16,34 +18,46 @@ if TYPE_CHECKING:
 N_SHOWN = 20
 
 
-def add_audit_log(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_audit_log(subparsers: Subparsers[Any]) -> None:
     """Add `audit-log` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "audit-log",
         help="show the audit log, and prove that it is as it was written",
         description=(
             "The audit log of the service: who asked what and when, as digests, each entry sealed by the hash of the "
             "one before. It never holds names, values or file names."
         ),
+        examples=("krp audit-log verify", "krp audit-log show --limit 5"),
+        exit_codes={REFUSED: "verify: an entry is not as it was written; the first one is named"},
     )
     actions = parser.add_subparsers(
         title="actions", dest="action", metavar="ACTION", required=True, help="what to do with the log"
     )
-    verify = actions.add_parser(
+    verify = add_command(
+        actions,
         "verify",
         help="read the whole chain and name the first entry that was changed, dropped or inserted",
         description=(
-            "Reads the whole chain. Exit code 0: intact; 4: the first entry that is not as it was written is named. "
-            "Who can write to the database could also cut the chain and seal it anew: note the anchor shown at the end "
-            "in a place of its own, such as another machine's log, and hand it in with --expect next time."
+            "Reads the whole chain. Who can write to the database could also cut the chain and seal it anew: note the "
+            "anchor shown at the end in a place of its own, such as another machine's log, and hand it in with "
+            "--expect next time."
         ),
+        examples=("krp audit-log verify", "krp audit-log verify --expect sha256:0c1f...:1042"),
+        exit_codes={DONE: "intact", REFUSED: "an entry is not as it was written; the first one is named"},
     )
     verify.add_argument(
         "--expect", metavar="HASH:SEQ", help="anchor of an earlier verification; the chain must still hold that entry"
     )
-    show = actions.add_parser("show", help="print entries, the newest ones by default")
+    show = add_command(
+        actions,
+        "show",
+        help="print entries, the newest ones by default",
+        description="Prints who asked what and when, one entry per line, in the order in which they were written.",
+        examples=("krp audit-log show", "krp audit-log show --after 1000 --limit 100 --json"),
+    )
     show.add_argument("--after", type=int, metavar="SEQ", help="entries beyond this number instead, the oldest first")
-    show.add_argument("--limit", type=int, default=N_SHOWN, metavar="N", help=f"at most N entries ({N_SHOWN})")
+    show.add_argument("--limit", type=int, default=N_SHOWN, metavar="N", help="at most N entries")
     for action, run in ((verify, verify_log), (show, show_log)):
         add_database_url(action)
         action.add_argument("--json", action="store_true", help="print JSON; `show` prints one entry per line")
@@ -64,7 +78,7 @@ def verify_log(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         emit(f"intact: {report.n_entries} entries")
         emit(f"anchor: {report.anchor}")
-    return 0
+    return DONE
 
 
 def show_log(arguments: argparse.Namespace) -> int:
@@ -80,7 +94,7 @@ def show_log(arguments: argparse.Namespace) -> int:
         emit(json.dumps(entry._asdict()) if arguments.json else _line(entry))
     if not found:
         say("no entries")
-    return 0
+    return DONE
 
 
 def _line(entry: AuditEntry) -> str:

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, get_args
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.exit_codes import DONE
 from serving.access.principal import Scope
 from serving.commands.opened_database import add_database_url, opened_database
 
@@ -23,32 +25,56 @@ MAX_DAYS = 3_650
 MAX_NAME_CHARACTERS = 100
 
 
-def add_keys(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_keys(subparsers: Subparsers[Any]) -> None:
     """Add `keys` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "keys",
         help="make, list and revoke access keys",
         description=(
             "Access keys of the service. As soon as the first one is made, it answers nobody without a key, and that "
             "stays so when keys expire. A running service notices within 5 seconds, also that a key was revoked."
         ),
+        examples=("krp keys create imaging-group", "krp keys list", "krp keys revoke ID"),
     )
     actions = parser.add_subparsers(
         title="actions", dest="action", metavar="ACTION", required=True, help="what to do with keys"
     )
-    create = actions.add_parser("create", help="make a key; it is shown once and kept as a hash only")
-    create.add_argument("name", help="a note for you, such as the program or the group that gets it")
+    create = add_command(
+        actions,
+        "create",
+        help="make a key; it is shown once and kept as a hash only",
+        description="Makes a key and prints it to standard output, this once; only its hash is kept.",
+        examples=(
+            "krp keys create imaging-group",
+            "krp keys create auditor --scopes admin --days 30",
+            "krp keys create pipeline --scopes score --never-expires --json",
+        ),
+    )
+    create.add_argument("name", metavar="NAME", help="a note for you, such as the program or the group that gets it")
     create.add_argument(
         "--scopes",
         default="score,read",
         metavar="LIST",
-        help="of score (send visits), read (see kept results), admin (read the audit log); default: score,read",
+        help="of score (send visits), read (see kept results), admin (read the audit log)",
     )
     create.add_argument("--days", type=int, metavar="N", help=f"how long it is valid (default: {DEFAULT_DAYS})")
     create.add_argument("--never-expires", action="store_true", help="valid until it is revoked")
-    listing = actions.add_parser("list", help="show every key that was ever made; never the keys themselves")
-    revoke = actions.add_parser("revoke", help="let nobody in with a key any more")
-    revoke.add_argument("id", help="the key's id, from `krp keys list`")
+    listing = add_command(
+        actions,
+        "list",
+        help="show every key that was ever made; never the keys themselves",
+        description="Shows id, state, scopes, dates and note of every key that was ever made; never a key itself.",
+        examples=("krp keys list", "krp keys list --json"),
+    )
+    revoke = add_command(
+        actions,
+        "revoke",
+        help="let nobody in with a key any more",
+        description="Revokes a key; a running service turns it away within 5 seconds.",
+        examples=("krp keys revoke ID",),
+    )
+    revoke.add_argument("id", metavar="ID", help="the key's id, from `krp keys list`")
     for action, run in ((create, create_key), (listing, list_keys), (revoke, revoke_key)):
         add_database_url(action)
         action.add_argument("--json", action="store_true", help="print JSON")
@@ -66,11 +92,11 @@ def create_key(arguments: argparse.Namespace) -> int:
         _note(audit, key, "key-created")  # before it is shown: a key without its entry is of use to nobody
     if arguments.json:
         emit(json.dumps({**_document(key), "key": secret}))
-        return 0
+        return DONE
     say(f"Made     {key.id} for {', '.join(sorted(scopes))}, {_end_of(key)}.")
     say("Copy it now: it is shown this once. Send it as the header Authorization: Bearer KEY.")
     emit(secret)
-    return 0
+    return DONE
 
 
 def list_keys(arguments: argparse.Namespace) -> int:
@@ -79,13 +105,13 @@ def list_keys(arguments: argparse.Namespace) -> int:
         found = _keys_of(database).listed()
     if arguments.json:
         emit(json.dumps([_document(key) for key in found]))
-        return 0
+        return DONE
     lines: list[tuple[str, ...]] = [("id", "state", "scopes", "made", "ends", "last used", "note")]
     lines += [_line(key) for key in found]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         emit("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    return 0
+    return DONE
 
 
 def revoke_key(arguments: argparse.Namespace) -> int:
@@ -97,7 +123,7 @@ def revoke_key(arguments: argparse.Namespace) -> int:
         emit(json.dumps(_document(key)))
     else:
         say(f"Revoked  {key.id}; a running service turns it away within 5 seconds.")
-    return 0
+    return DONE
 
 
 def _keys_of(database: Database) -> ApiKeys:

@@ -12,10 +12,14 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
+from predictor.console import say, show_error
 from predictor.errors import PredictorError, UsageError
+from predictor.exit_codes import DONE
 
 if TYPE_CHECKING:
     from serving.model_store import ModelStore
+    from serving.sample_visit import SampleVisit
     from serving.settings import Settings
 
 # How a model is shown, by how far it is to be trusted.
@@ -26,16 +30,23 @@ LABELS = {
 }
 
 
-def add_serve(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_serve(subparsers: Subparsers[Any]) -> None:
     """Add `serve` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "serve",
         help="answer over HTTP, with a page for people",
         description=(
             "Serve the API and the page on this machine. The model comes from a bundle folder, or from the MLflow "
             "registry: the champion, or, where there is none yet, the candidate, labelled as not promoted."
         ),
-        epilog="Settings can also come from the environment: KRP_BUNDLE, KRP_MODEL, KRP_TRACKING_URI, KRP_PORT, ...",
+        examples=(
+            "krp serve",
+            "krp serve --bundle bundle --port 0",
+            "krp serve --model models:/ketamine-response@champion --tracking-uri http://127.0.0.1:5000",
+        ),
+        notes="Settings can also come from the environment: KRP_BUNDLE, KRP_MODEL, KRP_TRACKING_URI, KRP_PORT, ...; "
+        "docs/deployment.md lists them.",
     )
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--bundle", type=Path, metavar="DIR", help="serve this bundle folder, without a registry")
@@ -44,9 +55,11 @@ def add_serve(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--tracking-uri", metavar="URI", help="MLflow registry (default: sqlite:///mlruns/mlflow.db)")
     parser.add_argument(
-        "--host", help="address to listen on (default: 127.0.0.1); others than this machine's need access keys"
+        "--host",
+        metavar="ADDRESS",
+        help="address to listen on; others than this machine's need access keys (default: 127.0.0.1)",
     )
-    parser.add_argument("--port", type=int, help="port to listen on (default: 8000; 0 takes a free one)")
+    parser.add_argument("--port", type=int, metavar="N", help="port to listen on; 0 takes a free one (default: 8000)")
     parser.add_argument(
         "--sample-visit", type=Path, metavar="DIR", help="a participant's folder in an fMRIPrep output, as the sample"
     )
@@ -70,6 +83,7 @@ def serve(arguments: argparse.Namespace) -> int:
     from serving.store.database import Database
 
     settings = read_settings(**_given(arguments))
+    _check_sample_folder(settings.sample_visit_dir)
     with log_as_json(_log_level(settings)), closing(Database.open(settings.database_url)) as database:
         has_keys = ApiKeys(database).any_was_ever_made()
         check_may_listen(settings, has_keys=has_keys)
@@ -83,7 +97,7 @@ def serve(arguments: argparse.Namespace) -> int:
                 store.refresh()  # what cannot be trusted stops the command, before anything is answered
                 announce()
             run_server(create_app(settings, models_store=store, database=database), listener)
-    return 0
+    return DONE
 
 
 def _confirm(store: ModelStore, announce: Callable[[], None]) -> None:
@@ -91,7 +105,10 @@ def _confirm(store: ModelStore, announce: Callable[[], None]) -> None:
     with suppress(PredictorError):  # the service asks again from time to time, and logs what is wrong
         store.refresh()
     if store.is_loaded:
-        announce()
+        try:
+            announce()
+        except PredictorError as error:  # another model was fetched, which does not take the sample visit
+            show_error(error)
 
 
 def _log_level(settings: Settings) -> str:
@@ -135,13 +152,35 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _announce(settings: Settings, store: ModelStore, *, port: int, needs_key: bool) -> None:
-    from predictor.console import say
-    from serving.sample_visit import find_sample_visit, sample_curl
+def _check_sample_folder(folder: Path | None) -> None:
+    """Refuse now what can be seen without a model; whether it takes the runs is known once there is one."""
+    if folder is not None and not (folder.is_dir() and folder.resolve().name.startswith("sub-")):
+        raise UsageError(
+            "expected a participant's folder (sub-<label>) as the sample visit, found none there.",
+            where="--sample-visit",
+            remedy="Name a folder such as derivatives/fmriprep/sub-01, or leave the option out.",
+        )
+
+
+def _sample_of(settings: Settings, store: ModelStore) -> SampleVisit | None:
+    """Return the sample visit as the model at work takes it; None where none is named, or the model takes no scans.
+
+    Raises
+    ------
+    SessionError
+        If the folder that was named is none of a participant, or holds no run that the model knows.
+    """
+    from serving.sample_visit import find_sample_visit
 
     model = store.current()
     folder = settings.sample_visit_dir if model.takes_scans else None
-    sample = find_sample_visit(folder, model.bundle) if folder else None
+    return find_sample_visit(folder, model.bundle) if folder else None
+
+
+def _announce(settings: Settings, store: ModelStore, *, port: int, needs_key: bool) -> None:
+    from serving.sample_visit import sample_curl
+
+    model, sample = store.current(), _sample_of(settings, store)
     address = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{port}"
     say(f"Model    {model.bundle.name} {model.version.version} ({LABELS[model.state]})")
     say(f"Open     {address}")

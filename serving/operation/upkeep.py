@@ -57,7 +57,7 @@ async def run_upkeep(app: FastAPI) -> AsyncIterator[None]:
 async def follow_model(models: ModelStore, metrics: ServiceMetrics) -> None:
     """Look at the source once; whatever is wrong there, the model that was loaded before goes on answering."""
     try:
-        await asyncio.to_thread(models.refresh)
+        await _beside(models.refresh)
     except PredictorError as error:
         metrics.count_refresh_failure(error.code)
         logger.warning("the model was not refreshed: %s: %s", error.code, error)
@@ -72,6 +72,36 @@ async def purge(results: ResultStore, metrics: ServiceMetrics) -> None:
         metrics.count_purged(await asyncio.to_thread(results.purge))
     except PredictorError as error:
         logger.warning("results whose time is over were not deleted yet: %s", error.code)
+
+
+async def _beside(do: Callable[[], object]) -> None:
+    """Call what waits for another machine in a thread that nobody waits for when the service ends.
+
+    Python joins the threads of its pools before it ends: with a registry that hangs, a stop would take as long as
+    MLflow goes on trying.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def settle(error: BaseException | None) -> None:
+        if ended.done():  # nobody waits any more
+            return
+        if error is None:
+            ended.set_result(None)
+        else:
+            ended.set_exception(error)
+
+    def call() -> None:
+        error: BaseException | None = None
+        try:
+            do()
+        except BaseException as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed, the service has ended
+            loop.call_soon_threadsafe(settle, error)
+
+    Thread(target=call, name="beside", daemon=True).start()
+    await ended
 
 
 async def _open_database(app: FastAPI, settings: Settings, stack: AsyncExitStack) -> None:

@@ -45,13 +45,13 @@ class ServiceProcess:
 
 
 @contextmanager
-def serve(bundle: Path, folder: Path, **settings: str) -> Iterator[ServiceProcess]:
-    """Run `krp serve --bundle` on a free port of loopback until the block ends.
+def serve(bundle: Path | None, folder: Path, **settings: str) -> Iterator[ServiceProcess]:
+    """Run `krp serve` on a free port of loopback until the block ends.
 
     Parameters
     ----------
     bundle
-        Bundle folder.
+        Bundle folder; None takes the model of the registry that the settings name.
     folder
         Where the service's database lies.
     settings
@@ -59,7 +59,8 @@ def serve(bundle: Path, folder: Path, **settings: str) -> Iterator[ServiceProces
     """
     environment = os.environ | {"KRP_DATABASE_URL": f"sqlite:///{folder}/service.db"}
     environment |= {f"KRP_{name.upper()}": value for name, value in settings.items()}
-    command = [str(Path(sys.executable).with_name("krp")), "serve", "--bundle", str(bundle), "--port", "0"]
+    command = [str(Path(sys.executable).with_name("krp")), "serve", "--port", "0"]
+    command += [] if bundle is None else ["--bundle", str(bundle)]
     begin = time.perf_counter()
     log = folder / f"service-{time.monotonic_ns()}.log"
     with log.open("wb") as output:

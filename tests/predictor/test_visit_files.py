@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from predictor.errors import ScanSpaceError, SessionError, UnknownParticipantError
+from predictor.scan import visit_files
+from predictor.scan.bids_name import BidsName, parse_bids_name
 from predictor.scan.task_description import TaskDescription, load_task_description
 from predictor.scan.visit_files import VisitFiles, find_visits
 
@@ -250,3 +253,40 @@ def test_the_real_localizer_is_found_with_a_task_description(shared: Path, tmp_p
 def test_the_real_tables_without_images_are_a_named_error(shared: Path) -> None:
     with pytest.raises(SessionError, match="desc-preproc_bold"):
         visits_of(shared / "data/aomic_piop2")
+
+
+def test_who_asks_for_one_participant_does_not_walk_through_the_whole_tree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree(tmp_path, *(f"sub-{number:02d}_task-rest_{MNI}_desc-preproc_bold.nii.gz" for number in range(30)))
+    whole = visits_of(tmp_path)
+    read: list[str] = []
+
+    def counted(path: str | Path) -> BidsName:
+        read.append(Path(path).name)
+        return parse_bids_name(path)
+
+    monkeypatch.setattr(visit_files, "parse_bids_name", counted)
+    assert visits_of(tmp_path, labels=["07", "sub-03"]) == (whole[7], whole[3])
+    assert {name[:6] for name in read} == {"sub-07", "sub-03"}
+
+
+def test_folders_with_everyone_in_them_are_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    derivatives = tree(
+        tmp_path / "derivatives",
+        *(f"sub-{number:02d}_task-emomatching_{MNI}_desc-preproc_bold.nii.gz" for number in range(30)),
+    )
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "task-emomatching_events.tsv").touch()
+    listed: list[Path] = []
+    look = os.listdir
+
+    def counted(folder: Path) -> list[str]:
+        listed.append(folder)
+        return look(folder)
+
+    monkeypatch.setattr(visit_files.os, "listdir", counted)
+    events = {run.events for visit in visits_of(derivatives, raw) for run in visit.runs}
+    assert events == {raw / "task-emomatching_events.tsv"}
+    assert sorted(listed) == [derivatives, raw]

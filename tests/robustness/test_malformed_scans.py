@@ -1,7 +1,7 @@
 """Mutated scans: every one is a named error or a valid result, in process and through HTTP.
 
-`python -m pytest tests/robustness/test_malformed_scans.py -s`: 600 scans in process and 40 through HTTP;
-KRP_ROBUST=long makes it 10,000 and 1,000. Times and memory are printed beside what is asked.
+`python -m pytest tests/robustness/test_malformed_scans.py -s`: 300 scans in process and 40 through HTTP;
+KRP_ROBUST=long makes it 10,000 each. Times and memory are printed beside what is asked.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from predictor.scan.region_signals import RegionReader, RegionRecording
 SPACE = "MNI152NLin2009cAsym"
 FILE_NAME = f"sub-01_task-rest_space-{SPACE}_desc-preproc_bold.nii.gz"
 CHUNK_BYTES = (1 << 20, 65_536, 4_096, 700)
+N_SCANS_LONG = 10_000
 ASKED_S, ASKED_MB = 2.0, 300.0
 
 
@@ -43,7 +44,7 @@ def read(content: bytes, *, chunk_bytes: int) -> RegionRecording:
 def test_every_mutated_scan_is_a_named_error_or_a_valid_recording(
     mutations: ModuleType, run_long: bool, measure_memory: Any
 ) -> None:
-    n_scans = 10_000 if run_long else 600
+    n_scans = N_SCANS_LONG if run_long else 300
     read(mutations.sound_scan(), chunk_bytes=1 << 20)  # what is loaded at first use is there now
     found: Counter[str] = Counter()
     unhandled: list[str] = []
@@ -74,7 +75,7 @@ def test_every_mutated_scan_is_a_4xx_or_an_answer_over_http(
     service_process: Callable[..., Any],
     bundle_dir: Path,
 ) -> None:
-    n_scans = 1_000 if run_long else 40
+    n_scans = N_SCANS_LONG if run_long else 40
     found: Counter[str] = Counter()
     slowest_s = 0.0
     with service_process("--bundle", bundle_dir) as service, service.client() as client:

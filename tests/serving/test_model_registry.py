@@ -9,6 +9,7 @@ import pytest
 
 from predictor.errors import ModelUnavailableError, RegistryUnreachableError, UsageError, VersionUnverifiedError
 from predictor.model.bundle import ModelBundle, load_bundle
+from predictor.store_tables import StoreTables
 from serving.model_registry import RegistryAddress
 from serving.model_store import ModelStore, fetch_bundle, source_of
 from serving.settings import Settings
@@ -130,3 +131,36 @@ def test_a_version_whose_registration_was_cut_off_is_not_served(registry: tuple[
             RegistryAddress.of_uri("models:/ketamine-response/2", tracking_uri=uri).find()
     finally:
         client.delete_model_version_tag("ketamine-response", "2", "status")
+
+
+def test_the_tables_say_what_mlflow_says_and_mlflow_is_asked_where_they_cannot_be_read(
+    registry: tuple[Any, str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, uri, _ = registry
+    client.set_registered_model_alias("ketamine-response", "candidate", "2")
+    found = []
+    for way in ("tables", "mlflow"):
+        if way == "mlflow":
+            monkeypatch.setattr(StoreTables, "of", lambda address: None)
+        address = RegistryAddress.of_uri("models:/ketamine-response@candidate", tracking_uri=uri)
+        (tmp_path / way).mkdir()
+        version = address.find()
+        digest = load_bundle(address.fetch(version, tmp_path / way)).digest
+        with pytest.raises(ModelUnavailableError, match="no version 7"):
+            RegistryAddress.of_uri("models:/ketamine-response/7", tracking_uri=uri).find()
+        with pytest.raises(ModelUnavailableError, match="alias absent"):
+            RegistryAddress.of_uri("models:/ketamine-response@absent", tracking_uri=uri).find()
+        found.append((version, digest, [(repr(one), one.card) for one in address.listed()]))
+    assert found[0] == found[1]
+
+
+def test_files_that_went_away_are_an_unreachable_registry(registry: tuple[Any, str, Path], tmp_path: Path) -> None:
+    _, uri, folder = registry
+    address = RegistryAddress.of_uri("models:/ketamine-response/1", tracking_uri=uri)
+    version = address.find()
+    folder.rename(folder.with_name("elsewhere"))
+    try:
+        with pytest.raises(RegistryUnreachableError):
+            address.fetch(version, tmp_path)
+    finally:
+        folder.with_name("elsewhere").rename(folder)

@@ -6,12 +6,15 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import httpx
 import pytest
 
 from predictor.__main__ import main
-from serving.commands.serve import _listen
+from predictor.errors import RegistryUnreachableError, SessionError
+from serving.commands.serve import _confirm, _listen
+from serving.model_store import ModelStore
 from serving.settings import Settings
 
 
@@ -41,6 +44,33 @@ def test_a_port_that_is_taken_or_impossible_is_wrong_use(
     monkeypatch.setenv("KRP_ALLOWED_HOSTS", "localhost")
     assert main(["serve", "--bundle", str(bundle_dir), "--port", "0"]) == 2
     assert "lists are JSON" in capsys.readouterr().err
+
+
+def test_a_sample_visit_that_is_none_is_wrong_use(
+    bundle_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "sub-file").touch()
+    for wrong in (tmp_path, tmp_path / "sub-99", tmp_path / "sub-file"):
+        assert main(["serve", "--bundle", str(bundle_dir), "--port", "0", "--sample-visit", str(wrong)]) == 2
+        assert "where   --sample-visit" in capsys.readouterr().err
+
+
+def test_a_sample_visit_that_a_fetched_model_does_not_take_is_an_error_on_screen_and_not_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Store:
+        is_loaded = True
+
+        def refresh(self) -> None:
+            raise RegistryUnreachableError("the registry does not answer.")
+
+    def announce() -> None:
+        raise SessionError("no run is known as rest, faces or conflict; tasks found: nback.", where="task")
+
+    _confirm(cast(ModelStore, Store()), announce)
+    shown = capsys.readouterr().err
+    assert shown.startswith("session-not-found: no run is known")
+    assert "Traceback" not in shown
 
 
 def test_the_address_takes_connections_before_it_is_announced() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,34 @@ def test_a_model_that_cannot_be_had_is_counted_and_logged(tmp_path: Path, caplog
     assert b'krp_model_refresh_failures_total{code="bundle-damaged"} 1.0' in metrics.text()
     assert "bundle-damaged" in caplog.text
     assert str(tmp_path) not in caplog.text
+
+
+class HangingModels:
+    is_loaded = False
+
+    def __init__(self) -> None:
+        self.is_over = threading.Event()
+
+    def refresh(self) -> bool:
+        self.is_over.wait(60)
+        return False
+
+
+def test_a_registry_that_hangs_keeps_the_service_from_nothing_not_even_from_ending() -> None:
+    models = HangingModels()
+
+    async def look_and_end() -> None:
+        looking = asyncio.create_task(follow_model(models, ServiceMetrics()))  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        looking.cancel()
+
+    ending = threading.Thread(target=asyncio.run, args=(look_and_end(),))
+    ending.start()
+    ending.join(timeout=30)
+    has_ended = not ending.is_alive()
+    models.is_over.set()
+    ending.join()
+    assert has_ended
 
 
 class NoResults:

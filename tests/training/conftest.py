@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import signal
 import subprocess
@@ -355,13 +356,33 @@ def write_people(tmp_path: Path) -> Callable[..., Path]:
 
     def write(*, seed: int = 8, prefix: str = "new-", table: TrainingTable | None = None) -> Path:
         """Write new people, or a given table's under other names; returns the folder."""
-        people = table or make_table(seed=seed)
-        folder = tmp_path / f"people-{prefix}{seed}"
-        folder.mkdir()
-        index = pd.Index([f"{prefix}{number:02d}" for number in range(len(people.outcome))], name="participant_id")
-        people.features.values.set_axis(index).to_csv(folder / "people.tsv", sep="\t")
-        known = people.inputs[["arm", "caps5_total_baseline", "site", "age"]].set_axis(index)
-        known.assign(improvement=people.outcome).to_csv(folder / "participants.tsv", sep="\t")
-        return folder
+        return write_people_to(tmp_path / f"people-{prefix}{seed}", table or make_table(seed=seed), prefix=prefix)
 
     return write
+
+
+def write_people_to(folder: Path, people: TrainingTable, *, prefix: str = "new-") -> Path:
+    """Write a table as ready features and participants.tsv, under other names; returns the folder."""
+    folder.mkdir()
+    index = pd.Index([f"{prefix}{number:02d}" for number in range(len(people.outcome))], name="participant_id")
+    people.features.values.set_axis(index).to_csv(folder / "people.tsv", sep="\t")
+    known = people.inputs[["arm", "caps5_total_baseline", "site", "age"]].set_axis(index)
+    known.assign(improvement=people.outcome).to_csv(folder / "participants.tsv", sep="\t")
+    return folder
+
+
+def _measured_cohort() -> Callable[..., FeatureTable]:
+    """Tests have no packages, so a module beside them is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("measured_cohort", Path(__file__).with_name("measured_cohort.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    writer: Callable[..., FeatureTable] = module.write_measured_cohort
+    return writer
+
+
+@pytest.fixture(scope="session")
+def write_measured_cohort() -> Callable[..., FeatureTable]:
+    """Return what writes the results of a cohort: write_measured_cohort(folder) -> its feature table."""
+    return _measured_cohort()

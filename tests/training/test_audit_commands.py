@@ -72,7 +72,7 @@ def test_a_person_under_two_names_ends_in_refusal_and_is_named(study: Path, caps
     shown = capsys.readouterr()
     assert "duplicates" in shown.out
     assert "= sub-0" in shown.out
-    assert shown.err.startswith("leak-found: held-out people or the outcome reach the models: duplicates.")
+    assert "\nleak-found: held-out people or the outcome reach the models: duplicates." in shown.err
 
 
 AS_ANALYSIS = ["--set", "tracking.registered_model=small-analysis"]

@@ -17,11 +17,13 @@ from predictor.scan.visit_files import find_visits
 
 def test_simulate_prints_what_was_planted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "trial"
-    assert main(["simulate", str(out), "--participants", "2", "--controls", "0", "--jobs", "1"]) == 0
+    size = ["--participants", "2", "--controls", "0", "--strength", "0.2"]
+    assert main(["simulate", str(out), *size, "--jobs", "1"]) == 0
     printed = capsys.readouterr().out
     for word in ("responders", "CAPS-5 points", "split-half reliability", "oracle"):
         assert word in printed
-    assert json.loads((out / "planted_truth.json").read_text())["plan"]["n_patients"] == 2
+    planted = json.loads((out / "planted_truth.json").read_text())["plan"]
+    assert (planted["n_patients"], planted["strength"]) == (2, 0.2)
     assert main(["simulate", str(out), "--participants", "2"]) == 2
     assert "usage: the output folder exists" in capsys.readouterr().err
 
@@ -38,7 +40,7 @@ def test_group_level_writes_one_table_of_everyone(small_trial: Path, tmp_path: P
     assert table.loc["sub-002", "input_digest"] == vector.input_digest
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
         "features.tsv", "features.json", "recipe.json", "quality.tsv", "dataset_description.json",
-        "standard_errors.tsv", "reliability.tsv", "reliability.json",
+        "standard_errors.tsv", "reliability.tsv", "reliability.json", "index.html",
     }  # fmt: skip
 
 
@@ -66,6 +68,9 @@ def test_bad_participant_is_named_and_the_others_are_done(
     assert "remedy  Use the table that fMRIPrep wrote" in shown
     assert "failed: sub-002; the other 2 are done" in shown
     assert list(pd.read_csv(tmp_path / "out/features.tsv", sep="\t")["participant_id"]) == ["sub-001", "sub-003"]
+    page = (tmp_path / "out/index.html").read_text(encoding="utf-8")
+    assert "confounds-row-mismatch: the confounds table has 238 rows" in page
+    assert "Synthetic data" in page
 
 
 def test_participants_can_be_chosen_and_are_not_done_twice(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from predictor.__main__ import DONE, INVALID_INPUT, REFUSED, WRONG_USE, main
+from predictor.__main__ import main
+from predictor.exit_codes import DONE, INVALID_INPUT, REFUSED, WRONG_USE
 from predictor.model.bundle import ModelBundle, save_bundle
 from training.log_book.tracking import Store, start_run
 from training.shelf.registry import register_bundle
@@ -74,7 +75,7 @@ def test_a_bundle_folder_with_an_experiment_file_and_another_include(
         'include = { site = "a" }\n[outcome]\ncolumn = "improvement"\nunit = "percent"\nresponse_threshold = 30\n'
         '[tracking]\nregistered_model = "small-model"\n'
     )
-    command = ["evaluate", "--bundle", str(tmp_path / "bundle"), str(experiment)]
+    command = ["evaluate", "--bundle", str(tmp_path / "bundle"), str(experiment), "--exclude-missing-outcome"]
     assert main([*command, "--include", "site=b", "--report", str(tmp_path / "page.md")]) == DONE
     shown = capsys.readouterr()
     assert "people of site=b" in shown.out

@@ -85,7 +85,8 @@ def test_logged_predictions_reproduce_the_logged_r2(result: ExperimentResult, co
 
 
 def test_the_table_on_screen_has_a_line_for_every_model(result: ExperimentResult) -> None:
-    lines = list(result_lines(result))
+    heading, *lines = result_lines(result)
+    assert "primary's squared error less by" in heading
     assert lines[0].split()[:3] == ["elastic", "net", "R2"]
     assert "p = .04 (24 permutations)" in lines[0]
     assert any(line.split()[:3] == ["constant", "R2", ".00"] for line in lines)

@@ -22,7 +22,13 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, region_table_recipe
 from predictor.scan.region_signals import RegionRecording
 from predictor.scan.session import BaselineSession, build_run
-from training.extraction.feature_table import FeatureTable, extract_cohort, gather_table, read_feature_table
+from training.extraction.feature_table import (
+    FeatureTable,
+    extract_cohort,
+    extract_visit,
+    gather_table,
+    read_feature_table,
+)
 from training.extraction.visit_result import result_path
 from training.output_files import write_atomically
 
@@ -310,3 +316,35 @@ def test_a_file_where_a_person_s_folder_should_be_stops_nobody_else(tmp_path: Pa
 def test_a_failed_visit_leaves_no_empty_folder(tmp_path: Path) -> None:
     extract_cohort([_Visit("sub-09", 1)], RECIPE, tmp_path, n_jobs=1)
     assert not (tmp_path / "sub-09").exists()
+
+
+def test_force_forgets_first_so_that_an_interrupted_run_can_be_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract_cohort(VISITS[:2], RECIPE, tmp_path, n_jobs=1)
+    read = _Visit.read
+
+    def interrupted(visit: _Visit, recipe: Recipe) -> BaselineSession:
+        if visit.participant_id == "sub-02":
+            raise KeyboardInterrupt
+        return read(visit, recipe)
+
+    monkeypatch.setattr(_Visit, "read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        extract_cohort(VISITS[:2], RECIPE, tmp_path, n_jobs=1, force=True)
+    monkeypatch.undo()
+    assert extract_cohort(VISITS[:2], RECIPE, tmp_path, n_jobs=1).extracted == ("sub-02",)
+
+
+def test_what_stands_in_the_folder_already_is_not_written_again(tmp_path: Path) -> None:
+    extract_cohort(VISITS[:1], RECIPE, tmp_path, n_jobs=1)
+    before = {path.name: path.stat().st_ino for path in tmp_path.iterdir() if path.is_file()}
+    extract_cohort(VISITS[1:], RECIPE, tmp_path, n_jobs=1)
+    assert {path.name: path.stat().st_ino for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_folder_that_this_machine_does_not_see_is_named_and_not_made(tmp_path: Path) -> None:
+    failure = extract_visit(VISITS[0], RECIPE, tmp_path / "elsewhere")
+    assert failure is not None
+    assert "all machines share" in failure.remedy
+    assert not (tmp_path / "elsewhere").exists()

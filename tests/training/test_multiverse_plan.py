@@ -75,6 +75,8 @@ def test_missing_tables_are_named_with_the_commands_that_make_them(
         "krp extract 'trial/deriv atives' others/confounds-motion6 group --bids-dir trial --confound-strategy motion6"
     )
     assert found.extraction_commands() == (command,)
+    *_, heading, last = found.lines()
+    assert (heading, last) == ("first make the tables that are missing:", f"  {command}")
     with pytest.raises(AlternativeMissingError, match="1 of the feature tables") as caught:
         found.check_tables()
     assert command in caught.value.remedy

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,13 @@ def test_extract_names_an_impossible_output_folder(
     (tmp_path / "tables" / "sub-01_task-rest_timeseries.tsv").write_text(table)
     assert main(["extract", str(tmp_path / "tables"), str(below_a_file), "group"]) == 2
     assert "cannot be made" in capsys.readouterr().err
+
+
+def test_many_may_write_the_same_file_at_once(tmp_path: Path) -> None:
+    """Jobs of a cluster do: on a shared disk, and with the same process number on two machines."""
+    texts = [str(digit) * 10_000 for digit in range(8)]
+    with ThreadPoolExecutor(len(texts)) as threads:
+        for _ in range(20):
+            list(threads.map(partial(write_atomically, tmp_path / "recipe.json"), texts))
+            assert (tmp_path / "recipe.json").read_text() in texts
+    assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]

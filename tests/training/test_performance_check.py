@@ -93,3 +93,4 @@ def test_command_exits_4_outside_the_band(monkeypatch: pytest.MonkeyPatch, capsy
 def test_a_band_that_nothing_can_lie_in_is_wrong_use(share: tuple[float, float]) -> None:
     with pytest.raises(UsageError, match="from a lower to a higher share"):
         Band(*share)
+    assert main(["ci-check", "--share", *map(str, share)]) == 2

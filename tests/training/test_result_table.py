@@ -32,7 +32,7 @@ def test_early_stopping_and_competition_are_said(result: ExperimentResult) -> No
 def test_without_a_named_primary_nothing_is_registered_and_the_optimism_is_said(result: ExperimentResult) -> None:
     winner = replace(result.models[0], role="winner")
     text = text_of(replace(result, models=(winner, *result.models[1:]), registered=None, bundle=None))
-    assert "winner's squared error is smaller" in text
+    assert "winner's squared error less by" in text
     assert "nothing: models competed" in text
     assert "too high on average" in text
 

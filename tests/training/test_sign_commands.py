@@ -63,6 +63,6 @@ def test_a_folder_is_signed_by_a_file_unless_it_was_changed(
 
 
 def test_what_is_neither_folder_nor_version_is_refused(key_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sign", "nothing", "--key", str(key_file)]) == 3
-    assert "MODEL/VERSION" in capsys.readouterr().err
+    assert main(["sign", "nothing", "--key", str(key_file)]) == 2
+    assert "usage: expected a bundle folder or MODEL/VERSION" in capsys.readouterr().err
     assert main(["sign", "nothing", "--key", "missing.pem"]) == 2

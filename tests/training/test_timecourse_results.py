@@ -189,3 +189,11 @@ def test_p_is_written_with_the_digits_it_has(p: float, words: str) -> None:
 
 def _words(svg: bytes) -> list[str]:
     return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_screen_reader_is_told_where_the_arms_differ(result: TimecourseResult) -> None:
+    drawn = ElementTree.fromstring(timecourse_figure(result, is_synthetic=True)["svg"])
+    assert drawn.attrib["role"] == "img"
+    assert "left amygdala and vmPFC at 10-20 (p = " in drawn.attrib["aria-label"]
+    assert "Research use only. Synthetic data." in drawn.attrib["aria-label"]
+    assert drawn.findtext("{http://www.w3.org/2000/svg}title") == drawn.attrib["aria-label"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from predictor.errors import PredictorError
 from predictor.features.recipe import Recipe
 from predictor.scan.session import BaselineSession, read_visit
 from predictor.scan.task_description import TaskDescription
@@ -28,6 +29,16 @@ class DerivativesVisit:
     def session_id(self) -> str | None:
         """The visit, "ses-baseline"."""
         return self.files.session_id
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """What was found: "rest", "faces", ..."""
+        return tuple(run.name for run in self.files.runs)
+
+    @property
+    def problem(self) -> PredictorError | None:
+        """What `read` would raise before it opens a file; None: nothing is wrong so far."""
+        return self.files.problem
 
     @property
     def input_files(self) -> tuple[Path, ...]:

@@ -6,8 +6,9 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +64,26 @@ def read_ready_table(path: Path, *, sidecar: Mapping[str, object] | None = None)
         If a cell is neither missing nor a finite number.
     """
     content = read_table_bytes(path)
-    header, rows = _cells(content, path)
+    rows = _rows(content, path)
+    header = next(rows)
     if PARTICIPANT_ID not in header:
         raise MissingColumnError(f"expected a column {PARTICIPANT_ID}.", where=path.name)
-    cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-    participants = cells[PARTICIPANT_ID]
-    check_participants(participants, where=path.name)
     names = [name for name in header if name not in SOURCE_COLUMNS]
     if not names:
         raise MissingColumnError("expected at least one feature beside participant_id.", where=path.name)
+    places = [header.index(name) for name in names]
+    known = {name: header.index(name) for name in (PARTICIPANT_ID, RECIPE_HASH, INPUT_DIGEST) if name in header}
+    sources: dict[str, list[str]] = {name: [] for name in known}
+    numbers: list[NDArray[np.float64]] = []
+    for row in rows:  # ten thousand people's cells as text would take ten times their numbers
+        for name, place in known.items():
+            sources[name].append(row[place])
+        numbers.append(_row_numbers([row[place] for place in places], names, len(numbers) + 1, path.name))
+    participants = sources.pop(PARTICIPANT_ID)
+    check_participants(participants, where=path.name)
     index = pd.Index(participants, name=PARTICIPANT_ID, dtype=object)
-    columns = np.column_stack([_numbers(cells[name], name, path.name) for name in names])
-    sources = {name: cells[name] for name in (RECIPE_HASH, INPUT_DIGEST) if name in cells}
     return ReadyFeatures(
-        values=pd.DataFrame(columns, index=index, columns=names),
+        values=pd.DataFrame(np.array(numbers), index=index, columns=names),
         sources=pd.DataFrame(sources, index=index, dtype=object),
         definitions=definitions_of(names, sidecar or {}),
         digest="sha256:" + hashlib.sha256(content).hexdigest(),
@@ -165,33 +172,49 @@ def _definition(name: str, entry: object) -> FeatureDefinition:
 
 
 def _cells(content: bytes, path: Path) -> tuple[list[str], list[list[str]]]:
+    header, *rows = _rows(content, path)
+    return header, rows
+
+
+def _rows(content: bytes, path: Path) -> Iterator[list[str]]:
+    """Give the header and then every row, one at a time; each is as long as the header."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TableError("expected UTF-8 text.", where=path.name, remedy="Save the table as UTF-8.") from error
     delimiter = "," if path.suffix == ".csv" else "\t"
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
-    if len(rows) < 2:
+    rows = (row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row)
+    header = [name.strip() for name in next(rows, [])]
+    first = next(rows, None)
+    if first is None:
         raise TableError("expected a header and at least one row.", where=path.name)
-    header = [name.strip() for name in rows[0]]
     if len(set(header)) != len(header):
         raise TableError("expected every column once, found one twice.", where=f"{path.name}, header")
-    for number, row in enumerate(rows[1:], start=1):
+    yield header
+    for number, row in enumerate(chain([first], rows), start=1):
         if len(row) != len(header):
             raise TableError(f"expected {len(header)} cells, found {len(row)}.", where=f"{path.name}, row {number}")
-    return header, rows[1:]
+        yield row
+
+
+def _row_numbers(cells: Sequence[str], names: Sequence[str], row: int, file: str) -> NDArray[np.float64]:
+    """Return one person's numbers, NaN where missing."""
+    numbers = np.array([_number(cell.strip()) for cell in cells])
+    if np.isinf(numbers).any():
+        raise _not_a_number(row, names[int(np.argmax(np.isinf(numbers)))], file)
+    return numbers
 
 
 def _numbers(cells: Sequence[str], column: str, file: str) -> NDArray[np.float64]:
     numbers = np.array([_number(cell.strip()) for cell in cells])
-    is_bad = np.isinf(numbers)
-    if is_bad.any():
-        row = int(np.argmax(is_bad)) + 1
-        raise ValueOutOfRangeError(
-            f"expected a finite number or n/a in row {row}, column {column[:60]}.",
-            where=f"{file}, row {row}, column {column[:60]}",
-        )
+    if np.isinf(numbers).any():
+        raise _not_a_number(int(np.argmax(np.isinf(numbers))) + 1, column, file)
     return numbers
+
+
+def _not_a_number(row: int, column: str, file: str) -> ValueOutOfRangeError:
+    place = f"row {row}, column {column[:60]}"
+    return ValueOutOfRangeError(f"expected a finite number or n/a in {place}.", where=f"{file}, {place}")
 
 
 def _number(cell: str) -> float:

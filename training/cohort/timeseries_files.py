@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from nilearn.interfaces.bids import parse_bids_filename
-
 from predictor.errors import DuplicateParticipantError, PredictorError, SessionError, UnknownParticipantError
+from predictor.scan.bids_name import parse_bids_name
 from predictor.scan.dataset_files import pipelines_of
 from predictor.scan.task_description import TaskDescription, load_task_description
 from predictor.scan.visit_choice import choose_session
@@ -112,9 +111,10 @@ def find_table_files(
             where=folder.name,
             remedy="Name the folder that holds the region tables.",
         )
-    tables = [_Table(path, parse_bids_filename(path)["entities"]) for path in paths]
+    tables = [_Table(path, parse_bids_name(path).entities) for path in paths]
     tables, others = _of_rest(_of_atlas(tables, atlas), tasks or load_task_description())
-    tables = [table for table in tables if table.participant_id in _wanted(tables, participant_labels)]
+    wanted = _wanted(tables, participant_labels)
+    tables = [table for table in tables if table.participant_id in wanted]
     tables.sort(key=lambda table: table.participant_id)
     people = [list(found) for _, found in groupby(tables, key=lambda table: table.participant_id)]
     visits = tuple(_visit(found, session_label, others, folder) for found in people)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from predictor.errors import RowMismatchError, TableError
+from predictor.errors import PredictorError, RowMismatchError, TableError
 from predictor.features.recipe import Recipe, region_table_recipe
 from predictor.scan.confounds import CENSORED_COLUMN
 from predictor.scan.region_signals import RegionRecording
@@ -55,6 +55,16 @@ class TableVisit:
     def session_id(self) -> str | None:
         """The visit, "ses-baseline"."""
         return self.files.session_id
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """Resting runs, by number: "rest", "rest_2"."""
+        return tuple(run_name("rest", number) for number, _ in enumerate(self.files.runs, start=1))
+
+    @property
+    def problem(self) -> PredictorError | None:
+        """What `read` would raise before it opens a file; None: nothing is wrong so far."""
+        return self.files.problem
 
     @property
     def input_files(self) -> tuple[Path, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from predictor.errors import PredictorError
 from predictor.features.recipe import Recipe
 from predictor.scan.session import BaselineSession
 
@@ -19,6 +20,14 @@ class CohortVisit(Protocol):
     @property
     def session_id(self) -> str | None:
         """The visit, "ses-baseline"; None where the tree has no sessions."""
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """Runs that were found: "rest", "faces", ..."""
+
+    @property
+    def problem(self) -> PredictorError | None:
+        """What `read` would raise before it opens a file; None: nothing is wrong so far."""
 
     @property
     def input_files(self) -> tuple[Path, ...]:

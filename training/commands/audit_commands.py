@@ -4,45 +4,47 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit
 from predictor.errors import LeakFoundError
-from training.commands.cohort_commands import DONE, add_jobs
+from predictor.exit_codes import DONE, REFUSED
+from predictor.visit_options import add_jobs
+from training.commands.experiment_options import add_experiment
 
 if TYPE_CHECKING:
     from training.audit import AuditReport
 
-DESCRIPTION = """\
-Prove that held-out people do not reach the fit: their inputs and outcomes are replaced by absurd values where they
-enter the experiment, everything is fitted again, tuning included, and what was learned must not change by a bit. What
-this cannot see is checked by itself: the same person under two names, columns that carry the outcome or were measured
-after baseline, tables that were scaled, imputed or adjusted over everyone."""
-EPILOG = """\
-examples:
-  krp audit experiments/baseline_prediction.toml
-  krp audit experiments/rpn_bochum.toml --only-primary --json > audit.json
 
-Exit codes: 0 no leak found, 4 a leak was found and is named, or an input is named like a later measure and nobody says
-when it was measured ([cohort] measured). What is declared as measured after baseline passes: it is an analysis, not a
-predictor, and can never be champion."""
-
-
-def add_audit(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_audit(subparsers: Subparsers[Any]) -> None:
     """Add `audit`."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "audit",
         help="fold-isolation proof of an experiment, and what else could leak",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Prove that held-out people do not reach the fit: their inputs and outcomes are replaced by absurd values "
+            "where they enter the experiment, everything is fitted again, tuning included, and what was learned must "
+            "not change by a bit. What this cannot see is checked by itself: the same person under two names, columns "
+            "that carry the outcome or were measured after baseline, tables that were scaled, imputed or adjusted over "
+            "everyone."
+        ),
+        examples=(
+            "krp audit experiments/baseline_prediction.toml",
+            "krp audit experiments/rpn_bochum.toml --only-primary --json > audit.json",
+        ),
+        notes=(
+            "What is declared as measured after baseline passes: it is an analysis, not a predictor, and can never be "
+            "champion."
+        ),
+        exit_codes={
+            DONE: "no leak found",
+            REFUSED: "a leak was found and is named, or an input is named like a later measure and nobody says when it "
+            "was measured ([cohort] measured)",
+        },
     )
-    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml", help="for example experiments/*.toml")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
-        help="replace one value of the file, as in krp train; may be given several times",
-    )  # fmt: skip
+    add_experiment(parser, help="for example experiments/*.toml")
     parser.add_argument("--only-primary", action="store_true", help="leave the candidates out")
     parser.add_argument("--json", action="store_true", help="print JSON instead of lines")
     add_jobs(parser)

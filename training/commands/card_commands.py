@@ -8,33 +8,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
 from predictor.errors import BundleIncompatibleError, UsageError
+from predictor.exit_codes import DONE
 from predictor.store_address import add_store
-from training.commands.cohort_commands import DONE
 
 if TYPE_CHECKING:
     from predictor.model.bundle import ModelBundle
 
-DESCRIPTION = """\
-Print the model card of a registered model or of a bundle folder, which is verified first; with --tripod its TRIPOD+AI
-table. Of a registered model it also says which aliases it has, what the promotion gate said, and how often its locked
-test was opened. What nobody said stands there as a gap; [report] of the experiment file fills it."""
-EPILOG = """\
-examples:
-  krp card ketamine-response/champion
-  krp card --bundle demo/bundle --tripod > tripod_ai.md
-  krp card pain-sensitivity/1 --json"""
 
-
-def add_card(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_card(subparsers: Subparsers[Any]) -> None:
     """Add `card`."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "card",
         help="print a model's card, or its TRIPOD+AI table",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Print the model card of a registered model or of a bundle folder, which is verified first; with --tripod "
+            "its TRIPOD+AI table. Of a registered model it also says which aliases it has, what the promotion gate "
+            "said, and how often its locked test was opened. What nobody said stands there as a gap; [report] of the "
+            "experiment file fills it."
+        ),
+        examples=(
+            "krp card ketamine-response/champion",
+            "krp card --bundle demo/bundle --tripod > tripod_ai.md",
+            "krp card pain-sensitivity/1 --json",
+        ),
     )
     parser.add_argument(
         "model", nargs="?", metavar="MODEL/VERSION", help="e.g. ketamine-response/1 or ketamine-response/candidate"

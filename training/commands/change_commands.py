@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
+from predictor.exit_codes import DONE
 
-DONE = 0
 
-
-def add_change(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_change(subparsers: Subparsers[Any]) -> None:
     """Add `krp change` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "change",
         help="subtract the features of a baseline visit from those of a follow-up visit, for analyses",
         description=(
@@ -20,11 +22,15 @@ def add_change(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "everyone who has both. Models of changes need the scan after treatment: they are analyses, never "
             "predictors, and the promotion gate refuses them."
         ),
+        examples=(
+            "krp change features-baseline features-followup changes",
+            "krp change features-baseline features-followup changes --scale madrs_total --participants people.tsv",
+        ),
     )
     parser.add_argument("baseline", type=Path, metavar="BASELINE", help="features of the baseline session")
     parser.add_argument("followup", type=Path, metavar="FOLLOWUP", help="features of the follow-up session")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the change scores")
-    parser.add_argument("--participants", type=Path, metavar="FILE", help="participants.tsv, for --scale")
+    parser.add_argument("--participants", type=Path, metavar="TSV", help="participants.tsv, for --scale")
     parser.add_argument(
         "--scale", action="append", default=[], metavar="NAME",
         help="also the change of a clinical scale with columns NAME_baseline and NAME_followup, e.g. madrs_total; "

@@ -9,12 +9,12 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, progress
+from predictor.exit_codes import DONE, INVALID_INPUT, SOME_FAILED
 from training.commands.cohort_commands import (
-    DONE,
-    SOME_FAILED,
     add_cohort_options,
     derivatives_recipe,
     find_table_cohort,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 Visit = TypeVar("Visit")
 
-NONE_USABLE = 3
 _TITLES: Final = {
     "unusable": "Cannot be used",
     "missing": "Features will be missing",
@@ -36,26 +35,28 @@ _TITLES: Final = {
 }
 _SHOWN_PEOPLE, _NARROWEST, _WIDEST = 12, 80, 140
 
-DESCRIPTION = """\
-List everything wrong with fMRIPrep outputs or region tables before anything is computed: files that are absent, damaged
-or do not fit each other, events and conditions, motion, spaces, sessions. Scans are read as far as their headers."""
-EPILOG = """\
-examples:
-  krp check derivatives/fmriprep --bids-dir raw
-  krp check study --session baseline --json > problems.json
-  krp check xcp_d --atlas 4S156Parcels
 
-Exit codes: 0 every visit can be used, 1 some visits cannot, 3 none can."""
-
-
-def add_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_check(subparsers: Subparsers[Any]) -> None:
     """Add `check`."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "check",
         help="everything wrong with a tree, before computing",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "List everything wrong with fMRIPrep outputs or region tables before anything is computed: files that are "
+            "absent, damaged or do not fit each other, events and conditions, motion, spaces, sessions. Scans are read "
+            "as far as their headers."
+        ),
+        examples=(
+            "krp check derivatives/fmriprep --bids-dir raw",
+            "krp check study --session baseline --json > problems.json",
+            "krp check xcp_d --atlas 4S156Parcels",
+        ),
+        exit_codes={
+            DONE: "every visit can be used",
+            SOME_FAILED: "some visits cannot be used",
+            INVALID_INPUT: "no visit can be used, or the input is invalid",
+        },
     )
     parser.add_argument("dir", type=Path, metavar="DIR", help="fMRIPrep outputs, or region time-series tables")
     add_cohort_options(parser)
@@ -72,7 +73,7 @@ def run_check(arguments: argparse.Namespace) -> int:
         width = min(max(shutil.get_terminal_size((100, 0)).columns, _NARROWEST), _WIDEST)
         emit("\n".join(check_lines(checked, width=width)))
     if not checked.usable:
-        return NONE_USABLE
+        return INVALID_INPUT
     return SOME_FAILED if checked.unusable else DONE
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from typing import Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit
-from training.commands.cohort_commands import add_jobs
+from predictor.exit_codes import DONE, REFUSED
+from predictor.visit_options import add_jobs
+from training.commands.experiment_options import add_experiment
 
-DONE, REFUSED = 0, 4
 
-
-def add_ci_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_ci_check(subparsers: Subparsers[Any]) -> None:
     """Add `krp ci-check` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "ci-check",
         help="train on simulated trials with and without an effect, and compare with what could be found",
         description=(
@@ -21,21 +23,19 @@ def add_ci_check(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
             "the experiment on both, and prints it beside an oracle that knows the true couplings and beside chance. "
             "Says nothing about real people."
         ),
-        epilog="Exit codes: 0 within the stated band, 4 outside, 2 wrong use, 3 input invalid.",
+        examples=("krp ci-check", "krp ci-check my_experiment.toml --participants 120 --share 0.2 1.0"),
+        exit_codes={DONE: "within the stated band", REFUSED: "outside the stated band"},
     )
-    parser.add_argument(
-        "experiment", type=Path, nargs="?", metavar="EXPERIMENT.toml",
-        help="experiment to check; its cohort files are replaced by simulated ones (one that comes with the package)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
-        help="replace one value of the file; may be given several times",
-    )  # fmt: skip
-    parser.add_argument("--participants", type=int, metavar="N", help="patients of each trial (240)")
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the simulation (1)")
+    add_experiment(
+        parser,
+        help="experiment to check; its cohort files are replaced by simulated ones (default: one of the package)",
+        nargs="?",
+    )
+    parser.add_argument("--participants", type=int, metavar="N", help="patients of each trial (default: 240)")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed of the simulation")
     parser.add_argument(
         "--share", type=float, nargs=2, default=(0.35, 1.0), metavar=("LOW", "HIGH"),
-        help="share of the oracle's gain that is expected, if yours is another experiment (0.35 1.0)",
+        help="share of the oracle's gain that is expected, if yours is another experiment (default: 0.35 1.0)",
     )  # fmt: skip
     add_jobs(parser)
     parser.set_defaults(run=_ci_check)

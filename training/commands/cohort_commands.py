@@ -1,14 +1,19 @@
-"""`krp simulate` and `krp extract`."""
+"""`krp extract`, and the options that every command takes which reads a cohort's scans or region tables."""
 
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say, show_error
+from predictor.exit_codes import DONE, SOME_FAILED
+from predictor.visit_options import add_jobs, add_participant_labels, add_session
+from training.commands.worker_options import add_workers, workers_of
 
 if TYPE_CHECKING:
     from predictor.features.recipe import Recipe
@@ -16,165 +21,126 @@ if TYPE_CHECKING:
     from training.cohort.visit import CohortVisit
     from training.extraction.feature_table import ExtractionSummary
 
-DONE, SOME_FAILED = 0, 1
 
-
-def add_simulate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add `krp simulate` to the command line."""
-    parser = subparsers.add_parser(
-        "simulate",
-        help="make a synthetic randomised trial to try things on",
-        description=(
-            "Writes a BIDS dataset with fMRIPrep-shaped derivatives: patients randomised to ketamine or midazolam and "
-            "healthy controls, three runs each. Low inhibition of the amygdala by vmPFC predicts improvement under "
-            "ketamine, as strongly as --strength says; planted_truth.json tells what was planted. The same seed gives "
-            "the same bytes. About 1 GB for 160 people."
-        ),
-    )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to create; must be new or empty")
-    parser.add_argument(
-        "--study", choices=("trial", "infusion"), default="trial",
-        help="trial: scans before a treatment; infusion: region tables of rest during an infusion, with CADSS (trial)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--participants",
-        type=int,
-        metavar="N",
-        help="patients (trial 120, half per arm; infusion 26, 12 with ketamine)",
-    )
-    parser.add_argument("--controls", type=int, metavar="N", help="healthy controls of the trial (40)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of everything random (0)")
-    parser.add_argument(
-        "--effect", choices=("ketamine-only", "prognostic", "null"), default="ketamine-only",
-        help="where the planted effect holds: with ketamine, in both arms (trial only), or nowhere (ketamine-only)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--strength", type=float, metavar="NUMBER",
-        help="trial: share of the outcome's variance that the true couplings explain beyond arm + clinical (0.35); "
-        "infusion: decrease of amygdala-vmPFC connectivity at 10-20 minutes, in Fisher z (0.4)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--followup", action="store_true",
-        help="trial: scan the patients a second time, after treatment (ses-baseline and ses-followup)",
-    )  # fmt: skip
-    add_jobs(parser)
-    parser.set_defaults(run=_simulate)
-
-
-def add_extract(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_extract(subparsers: Subparsers[Any]) -> None:
     """Add `krp extract` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "extract",
         help="compute features from fMRIPrep outputs or region tables",
         description=(
-            "participant: one features file per participant; those done before with the same recipe are skipped. "
-            "group: the same for whoever is missing, then one table of all, standard errors and quality beside it."
+            "A BIDS-App. participant: one features file per participant; those done before with the same recipe are "
+            "skipped, so that a run that was cut off goes on where it stopped. group: the same for whoever is missing, "
+            "then one table of all, standard errors and quality beside it, and OUT/index.html: who can be used."
         ),
-        epilog="Exit codes: 0 done, 1 some participants failed (named above), 2 wrong use, 3 input invalid.",
+        examples=(
+            "krp extract derivatives/fmriprep features group --bids-dir raw",
+            "krp extract derivatives/fmriprep features participant --bids-dir raw --participant-label 01 02",
+            "krp extract derivatives/fmriprep features group --bids-dir raw --reports --dry-run",
+            "krp extract xcp_d features group --atlas 4S156Parcels",
+        ),
+        exit_codes={SOME_FAILED: "some participants failed; they are named, the others are done"},
     )
     parser.add_argument("dir", type=Path, metavar="DIR", help="fMRIPrep outputs, or region time-series tables")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the features")
     parser.add_argument("level", choices=("participant", "group"), help="level of the analysis")
     add_cohort_options(parser)
     add_jobs(parser)
+    add_workers(parser)
     parser.add_argument("--force", action="store_true", help="compute again what was computed before")
     parser.add_argument(
         "--reports", action="store_true", help="draw one HTML report per participant (OUT/sub-<label>.html)"
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show whose turn it is and why, expected time and disk; compute and write nothing",
     )
     parser.set_defaults(run=_extract)
 
 
 def add_cohort_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say whose visits are read and how their signals are cleaned; see `find_cohort`."""
-    parser.add_argument(
-        "--participant-label", nargs="+", metavar="LABEL", help='participants, with or without "sub-" (all)'
-    )
-    parser.add_argument(
-        "--session", metavar="LABEL", help='session, with or without "ses-" (the only one, or the baseline)'
-    )
+    add_participant_labels(parser)
+    add_session(parser, otherwise="the only one, or the baseline")
     parser.add_argument("--bids-dir", type=Path, metavar="RAW", help="raw dataset with the events tables")
     parser.add_argument("--tasks", type=Path, metavar="FILE", help="task description: your names of runs and events")
-    parser.add_argument("--circuit", type=Path, metavar="FILE", help="circuit: regions and pairs (fronto-limbic)")
-    parser.add_argument("--confound-strategy", metavar="NAME", help="nuisance regressors (motion24_wm_csf)")
+    parser.add_argument(
+        "--circuit", type=Path, metavar="FILE", help="circuit: regions and pairs (default: fronto-limbic)"
+    )
+    parser.add_argument("--confound-strategy", metavar="NAME", help="nuisance regressors (default: motion24_wm_csf)")
     parser.add_argument(
         "--censor-mm", type=float, metavar="MM",
-        help="leave out volumes that moved more; 0 keeps all (scans 0.5, tables 0.15, none where XCP-D censored)",
+        help="leave out volumes that moved more; 0 keeps all (default: scans 0.5, tables 0.15, none where XCP-D did)",
     )  # fmt: skip
     parser.add_argument(
         "--no-deconvolution", action="store_const", const=True,
         help="gPPI: multiply the seed's measured signal, not its deconvolved one",
     )  # fmt: skip
-    parser.add_argument("--atlas", metavar="LABEL", help="atlas of region tables (the only one)")
-    parser.add_argument("--reader", choices=("bids", "timeseries"), help="kind of DIR (found out by looking)")
-
-
-def add_jobs(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says how many processes work at once."""
-    parser.add_argument("--jobs", type=processes, default=-1, metavar="N", help="processes (all processors)")
-
-
-def processes(text: str) -> int:
-    """Read a number of processes: 1 or more, or -1 for all processors."""
-    number = int(text)
-    if number < 1 and number != -1:
-        raise argparse.ArgumentTypeError("expected 1 or more, or -1 for all processors")
-    return number
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    if arguments.study == "infusion":
-        from training.commands.timecourse_commands import simulate_study
-
-        return simulate_study(arguments)
-    # Imported here, so that `krp --help` does not wait for scipy and nilearn.
-    from training.simulation.dataset import simulate_dataset
-    from training.simulation.trial import DEFAULT_STRENGTH, TrialPlan
-
-    plan = TrialPlan(
-        n_patients=120 if arguments.participants is None else arguments.participants,
-        n_controls=40 if arguments.controls is None else arguments.controls,
-        seed=arguments.seed,
-        effect=arguments.effect,
-        strength=DEFAULT_STRENGTH if arguments.strength is None else arguments.strength,
-        followup=arguments.followup,
-    )
-    truth = simulate_dataset(arguments.out, plan, n_jobs=arguments.jobs)
-    for line in _truth_lines(truth):
-        emit(line)
-    say(f"synthetic data; next: krp extract {arguments.out} FEATURES group")
-    return DONE
-
-
-def _truth_lines(truth: dict[str, Any]) -> list[str]:
-    """Say what the cohort shows of what was planted."""
-    measured = truth["measured"]
-    trial, variance = measured["trial"], measured["variance_explained"]
-    reliability = measured["split_half_reliability"]["mean"]
-    return [
-        f"  responders            ketamine {_percent(trial['responders_ketamine'])}, "
-        f"midazolam {_percent(trial['responders_midazolam'])} (parent trial 67 % and 20 %)",
-        f"  difference            {_number(trial['difference_caps5_points'], 1)} CAPS-5 points (parent trial 11.9)",
-        f"  split-half reliability {_number(reliability, 2)} of the resting amygdala-vmPFC edges (aim .6)",
-        f"  oracle beyond arm + clinical {_percent(variance['oracle_beyond_arm_clinical'])} of the outcome's variance "
-        f"(asked for {_percent(truth['plan']['strength'] if truth['plan']['effect'] != 'null' else 0.0)})",
-    ]
+    parser.add_argument("--atlas", metavar="LABEL", help="atlas of region tables (default: the only one)")
+    parser.add_argument("--reader", choices=("bids", "timeseries"), help="kind of DIR (default: found out by looking)")
 
 
 def _extract(arguments: argparse.Namespace) -> int:
-    from training.extraction.feature_table import absent_families, extract_cohort, gather_table
+    from training.extraction.extraction_summary import summary_lines
+    from training.extraction.feature_table import extract_cohort
+    from training.workers import open_workers
 
+    start, workers = time.monotonic(), workers_of(arguments)
     visits, recipe = find_cohort(arguments)
-    summary = extract_cohort(
-        visits, recipe, arguments.out, n_jobs=arguments.jobs, force=arguments.force, reports=arguments.reports
-    )
+    if arguments.dry_run:
+        return _show_plan(arguments, visits, recipe)
+    with open_workers(workers) as n_jobs:
+        summary = extract_cohort(
+            visits, recipe, arguments.out, n_jobs=n_jobs, force=arguments.force, reports=arguments.reports
+        )
     _report(summary)
     if arguments.level == "group" and (summary.extracted or summary.skipped):
-        table = gather_table(arguments.out)
-        n_missing = int(table.values.isna().to_numpy().sum())
-        emit(f"{len(table.values)} participants, {len(table.definitions)} features, {n_missing} missing values")
-        for family, reason in absent_families(table, arguments.out).items():
-            emit(f"  {family} is missing for everyone: {reason}")
+        _gather(arguments, summary)
+    for line in summary_lines(summary, arguments.out, seconds=time.monotonic() - start):
+        say(line)
+    say(f"{'table' if arguments.level == 'group' else 'results'} in {arguments.out}; next: {_next(arguments)}")
     return SOME_FAILED if summary.failed else DONE
+
+
+def _show_plan(arguments: argparse.Namespace, visits: Sequence[CohortVisit], recipe: Recipe) -> int:
+    """Show what would be done; that some cannot be read is said by the exit code, too."""
+    from training.extraction.extraction_plan import plan_extraction
+
+    plan = plan_extraction(
+        visits, recipe, arguments.out, n_jobs=arguments.jobs, force=arguments.force, reports=arguments.reports
+    )
+    emit("\n".join(plan.lines()))
+    say("dry run: nothing was computed or written")
+    return SOME_FAILED if plan.of("cannot") else DONE
+
+
+def _gather(arguments: argparse.Namespace, summary: ExtractionSummary) -> None:
+    """Make one table of everyone and a page about their quality, and say what the table holds."""
+    from predictor.scan.dataset_files import is_synthetic
+    from training.cohort_quality.cohort_quality import cohort_quality
+    from training.extraction.feature_table import absent_families, gather_table
+    from training.report.cohort_quality_page import write_cohort_page
+
+    out: Path = arguments.out
+    table = gather_table(out)
+    folders = (arguments.bids_dir, arguments.dir)
+    quality = cohort_quality(
+        table, out, failed=summary.failed, folders=folders, is_synthetic=is_synthetic(arguments.dir)
+    )
+    page = write_cohort_page(quality, out)
+    n_missing = int(table.values.isna().to_numpy().sum())
+    emit(f"{len(table.values)} participants, {len(table.definitions)} features, {n_missing} missing values")
+    for family, reason in absent_families(table, out).items():
+        emit(f"  {family} is missing for everyone: {reason}")
+    say(f"quality of the cohort: {page}")
+
+
+def _next(arguments: argparse.Namespace) -> str:
+    """Return the command that most people call next."""
+    if arguments.level == "participant":
+        return f"krp extract {arguments.dir} {arguments.out} group"
+    return f"krp train EXPERIMENT.toml --set cohort.features={arguments.out}/features.tsv"
 
 
 def find_cohort(arguments: argparse.Namespace) -> tuple[Sequence[CohortVisit], Recipe]:
@@ -265,11 +231,3 @@ def _report(summary: ExtractionSummary) -> None:
     if summary.failed:
         names = ", ".join(failure.participant_id for failure in summary.failed)
         say(f"failed: {names}; the other {len(summary.extracted) + len(summary.skipped)} are done")
-
-
-def _percent(share: float | None) -> str:
-    return "n/a" if share is None else f"{100 * share:.0f} %"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "n/a" if value is None else f"{value:.{digits}f}"

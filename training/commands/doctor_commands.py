@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit
+from predictor.exit_codes import DONE, REFUSED
+from predictor.store_address import add_store
 
-CLEAN, SOMETHING_REMAINS = 0, 4
 
-
-def add_doctor(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_doctor(subparsers: Subparsers[Any]) -> None:
     """Add `krp doctor` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "doctor",
         help="find what killed runs left in the store, and repair it",
         description=(
             "Looks for runs whose process is gone, versions that were never verified or whose bundle is no longer the "
             "one that was registered, aliases that point at such versions, and models and folders that belong to "
-            "nothing. Without --repair nothing is changed. A verified version is never deleted. Exit code 0: nothing "
-            "found, or all of it repaired; 4: something remains."
+            "nothing. Without --repair nothing is changed. A verified version is never deleted."
         ),
+        examples=("krp doctor", "krp doctor --repair --store postgresql://krp@db.example.org/mlflow"),
+        exit_codes={DONE: "nothing found, or all of it repaired", REFUSED: "something remains"},
     )
-    parser.add_argument(
-        "--store", default="mlruns", help="folder or address of the MLflow store (default: mlruns)", metavar="STORE"
-    )
+    add_store(parser)
     parser.add_argument("--repair", action="store_true", help="put right what can be put right")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.set_defaults(run=_doctor)
@@ -47,4 +49,4 @@ def _doctor(arguments: argparse.Namespace) -> int:
     if not arguments.json:
         repaired = f", {len(findings) - n_left} repaired" if arguments.repair else ""
         emit(f"{len(findings)} found{repaired}" if findings else "nothing found: the store is in order")
-    return SOMETHING_REMAINS if n_left else CLEAN
+    return REFUSED if n_left else DONE

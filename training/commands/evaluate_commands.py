@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.exit_codes import DONE, REFUSED
 from predictor.store_address import DEFAULT_STORE, add_store
 
 if TYPE_CHECKING:
@@ -16,29 +18,28 @@ if TYPE_CHECKING:
     from training.locked.openings import OpeningLog
     from training.log_book.tracking import Store
 
-DESCRIPTION = """\
-Scores a locked model on a new cohort with the function that the service uses, and holds the answers against the
-outcomes: once. The opening is written down before any number is seen; another look needs --again and is counted.
-MODEL is MODEL/VERSION or MODEL/alias of a store; or name a bundle folder with --bundle.
-COHORT is an experiment file, whose [cohort] and [outcome] are read; or name --features and --participants."""
-EPILOG = """\
-examples:
-  krp evaluate pain-sensitivity/1 experiments/rpn_bochum.toml --include site=essen --report essen.html
-  krp evaluate ketamine-response/champion --features new/features.tsv --participants new/participants.tsv
-  krp evaluate --bundle demo/bundle experiments/new_cohort.toml --json
 
-Refused (exit code 4): people of the training are among the new ones; the model was opened before; too few answers.
-Only aggregates are shown and written."""
-
-
-def add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_evaluate(subparsers: Subparsers[Any]) -> None:
     """Add `evaluate`."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "evaluate",
         help="test a locked model once on a new cohort",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=(
+            "Scores a locked model on a new cohort with the function that the service uses, and holds the answers "
+            "against the outcomes: once. The opening is written down before any number is seen; another look needs "
+            "--again and is counted. MODEL is MODEL/VERSION or MODEL/alias of a store; or name a bundle folder with "
+            "--bundle. COHORT is an experiment file, whose [cohort] and [outcome] are read; or name --features and "
+            "--participants. Only aggregates are shown and written."
+        ),
+        examples=(
+            "krp evaluate pain-sensitivity/1 experiments/rpn_bochum.toml --include site=essen --report essen.html",
+            "krp evaluate ketamine-response/champion --features new/features.tsv --participants new/participants.tsv",
+            "krp evaluate --bundle demo/bundle experiments/new_cohort.toml --json",
+        ),
+        exit_codes={
+            REFUSED: "people of the training are among the new ones, the model was opened before, or too few answers"
+        },
     )
     parser.add_argument(
         "model", nargs="*", metavar="MODEL COHORT", help="model (unless --bundle), then experiment file"
@@ -53,7 +54,7 @@ def add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument(
         "--exclude-missing-outcome", action="store_true", help="leave people without an outcome out, on purpose"
     )
-    parser.add_argument("--name", help="what to call the cohort")
+    parser.add_argument("--name", metavar="TEXT", help="what to call the cohort")
     add_store(parser, default=None)
     parser.add_argument("--again", action="store_true", help="open a model that was opened before; this is counted")
     parser.add_argument(
@@ -99,7 +100,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     else:
         emit("\n".join(result_lines(document)))
     say(f"opening {document['opening']['number']} of {label} is written down")
-    return 0
+    return DONE
 
 
 def result_lines(document: dict[str, Any]) -> list[str]:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.exit_codes import DONE, INVALID_INPUT
 from predictor.store_address import add_store
-from training.commands.cohort_commands import add_jobs
+from predictor.visit_options import add_jobs
+from training.commands.experiment_options import add_experiment
+from training.commands.worker_options import add_workers, workers_of
+
+if TYPE_CHECKING:
+    from training.multiverse.multiverse_plan import MultiversePlan
 
 
-def add_multiverse(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_multiverse(subparsers: Subparsers[Any]) -> None:
     """Add `krp multiverse` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "multiverse",
         help="run an experiment under all alternatives that its file names, on the same people and folds",
         description=(
@@ -22,21 +31,16 @@ def add_multiverse(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
             "run with a child per universe, registers nothing, and marks the registered universe: the others say how "
             "much the result hangs on decisions, and none of them may be picked afterwards."
         ),
-        epilog="Exit codes: 0 done, 2 wrong use, 3 input invalid (a missing feature table is named with its command).",
+        examples=(
+            "krp multiverse experiments/multiverse.toml --dry-run",
+            "krp multiverse experiments/multiverse.toml --permutations 99 --out multiverse",
+        ),
+        exit_codes={INVALID_INPUT: "input invalid; of a missing feature table the command that makes it is named"},
     )
-    parser.add_argument(
-        "experiment",
-        type=Path,
-        metavar="EXPERIMENT.toml",
-        help="a file with a section [multiverse]",
-    )
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
-        help="replace one value of the file; may be given several times",
-    )  # fmt: skip
+    add_experiment(parser, help="a file with a section [multiverse]")
     parser.add_argument(
         "--permutations", type=int, default=0, metavar="N",
-        help="also test the best universe against the best of all universes under N permuted outcomes (0)",
+        help="also test the best universe against the best of all universes under N permuted outcomes",
     )  # fmt: skip
     parser.add_argument(
         "--out",
@@ -45,7 +49,11 @@ def add_multiverse(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
         help="also write document, table and figure to this folder",
     )
     parser.add_argument("--json", action="store_true", help="print the document instead of the table")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show the universes and their feature tables; fit and log nothing"
+    )
     add_jobs(parser)
+    add_workers(parser)
     add_store(parser, default=None, otherwise="[tracking] store of the file")
     parser.set_defaults(run=_multiverse)
 
@@ -59,16 +67,19 @@ def _multiverse(arguments: argparse.Namespace) -> int:
     from training.multiverse.multiverse_record import multiverse_document
     from training.output_files import make_folder, write_atomically
     from training.report.multiverse_section import multiverse_lines
+    from training.workers import open_workers
 
     if arguments.permutations < 0:
         raise UsageError("expected 0 or more permutations.", where="--permutations")
+    workers = workers_of(arguments)
     plan = read_multiverse(arguments.experiment, overrides=arguments.overrides)
+    if arguments.dry_run:
+        return _show_plan(plan)
     plan.check_tables()
     tracking = plan.config.tracking
     store = open_store(arguments.store or tracking.store, artifacts=tracking.artifacts or None)
-    result = run_multiverse(
-        plan, n_jobs=None if arguments.jobs == -1 else arguments.jobs, n_permutations=arguments.permutations
-    )
+    with open_workers(workers) as n_jobs:
+        result = run_multiverse(plan, n_jobs=None if n_jobs == -1 else n_jobs, n_permutations=arguments.permutations)
     document = multiverse_document(result)
     run_id = log_multiverse(store, result, document)
     if arguments.out:
@@ -78,4 +89,12 @@ def _multiverse(arguments: argparse.Namespace) -> int:
     for line in [document_text(document)] if arguments.json else multiverse_lines(document):
         emit(line)
     say(f"{len(result.universes)} universes in {result.seconds:.0f} s; logged as run {run_id}")
-    return 0
+    return DONE
+
+
+def _show_plan(plan: MultiversePlan) -> int:
+    """Show what would be run, and what has to be extracted first."""
+    for line in plan.lines():
+        emit(line)
+    say("dry run: nothing was fitted or logged")
+    return DONE

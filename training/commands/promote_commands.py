@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, Any
 
-from predictor.console import emit
+from predictor.command_parser import Subparsers, add_command
+from predictor.console import emit, say
+from predictor.exit_codes import DONE, REFUSED
+from predictor.store_address import add_store
 
-DONE = 0
+if TYPE_CHECKING:
+    from training.shelf.promotion import Promotion
 
 
-def add_promote(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_promote(subparsers: Subparsers[Any]) -> None:
     """Add `krp promote` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "promote",
         help="put a registered model through the gate and, if it passes, make it champion",
         description=(
@@ -19,6 +25,12 @@ def add_promote(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
             "moves the alias `champion` only if all pass (exit code 4 otherwise). With --rollback, the champion before "
             "the current one is verified and becomes champion again. Every decision is logged with its reasons."
         ),
+        examples=(
+            "krp promote ketamine-response/candidate --dry-run",
+            'krp promote ketamine-response/1 --reason "replicated at site B"',
+            'krp promote --rollback ketamine-response --reason "drift"',
+        ),
+        exit_codes={REFUSED: "the gate refuses the model, or there is no earlier champion; the alias stays"},
     )
     parser.add_argument(
         "model",
@@ -29,8 +41,9 @@ def add_promote(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--rollback", metavar="MODEL", help="give `champion` back to the previous champion of MODEL")
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the log of promotions")
     parser.add_argument(
-        "--store", default="mlruns", help="folder or address of the MLflow store (default: mlruns)", metavar="STORE"
+        "--dry-run", action="store_true", help="print what the gate says; move no alias and log no decision"
     )
+    add_store(parser)
     parser.set_defaults(run=_promote)
 
 
@@ -42,6 +55,8 @@ def _promote(arguments: argparse.Namespace) -> int:
 
     if bool(arguments.model) == bool(arguments.rollback):
         raise UsageError("expected either MODEL/VERSION or --rollback MODEL.", where="krp promote")
+    if arguments.dry_run and arguments.rollback:
+        raise UsageError("a rollback has no gate to try: --dry-run goes with MODEL/VERSION.", where="--dry-run")
     store = open_store(arguments.store, must_exist=True)
     if arguments.rollback:
         back = roll_back(arguments.rollback, store=store, reason=arguments.reason)
@@ -50,7 +65,18 @@ def _promote(arguments: argparse.Namespace) -> int:
     promotion = examine(arguments.model, store=store)
     for check in promotion.checks:
         emit(f"  {check.line()}")
+    if arguments.dry_run:
+        return _show_verdict(promotion)
     decide(promotion, store=store, reason=arguments.reason)
     n_checks = len(promotion.checks)
     emit(f"{promotion.name} v{promotion.version} -> champion (gate passed: {n_checks} of {n_checks})")
     return DONE
+
+
+def _show_verdict(promotion: Promotion) -> int:
+    """Say what the gate would decide; the exit code is that of the decision."""
+    n_passed = sum(check.passed for check in promotion.checks)
+    verdict = "would become champion" if promotion.passed else "would be refused"
+    emit(f"{promotion.name} v{promotion.version} {verdict} ({n_passed} of {len(promotion.checks)} checks passed)")
+    say("dry run: no alias was moved and no decision logged")
+    return DONE if promotion.passed else REFUSED

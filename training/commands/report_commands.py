@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.exit_codes import DONE, INVALID_INPUT
 from predictor.store_address import add_store
 from training.commands.quick_commands import without_collection
 
-DONE = 0
 SUFFIX = ".html"
 
 
-def add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_report(subparsers: Subparsers[Any]) -> None:
     """Add `krp report` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "report",
         help="write an experiment's report as one HTML file that needs nothing else",
         description=(
@@ -24,11 +27,17 @@ def add_report(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "data flow, models beside baselines, calibration, chance level, what the model weighs, benefit, power, "
             "limits, methods text with citations, model card and TRIPOD+AI table."
         ),
-        epilog="Exit codes: 0 done, 2 wrong use, 3 no such experiment or no record.",
+        examples=(
+            "krp report baseline-prediction --out report.html",
+            "krp report baseline-prediction --aggregates-only --out for_others.html",
+        ),
+        exit_codes={INVALID_INPUT: "no such experiment or no record, or input invalid"},
     )
     parser.add_argument("experiment", metavar="EXPERIMENT_OR_RUN", help="name of an experiment, or id of its run")
     add_store(parser)
-    parser.add_argument("--out", type=Path, metavar="FILE.html", help="where to (EXPERIMENT.html in this folder)")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.html", help="where to (default: EXPERIMENT.html in this folder)"
+    )
     parser.add_argument(
         "--aggregates-only",
         action="store_true",

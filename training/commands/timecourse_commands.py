@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say, show_error
 from predictor.errors import UsageError
-from training.commands.cohort_commands import DONE, SOME_FAILED, add_cohort_options, add_jobs
+from predictor.exit_codes import DONE, SOME_FAILED
+from predictor.visit_options import add_jobs
+from training.commands.cohort_commands import add_cohort_options
+from training.commands.worker_options import add_workers, workers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,9 +22,10 @@ DEFAULT_PEOPLE, KETAMINE_SHARE = 26, 12 / 26
 FEWEST_PERMUTATIONS, MOST_PERMUTATIONS = 19, 100_000
 
 
-def add_timecourse(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_timecourse(subparsers: Subparsers[Any]) -> None:
     """Add `krp timecourse` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "timecourse",
         help="compare two arms' connectivity over the windows of an infusion (an analysis, no predictor)",
         description=(
@@ -28,22 +33,29 @@ def add_timecourse(subparsers: argparse._SubParsersAction[argparse.ArgumentParse
             "arm x time tested by permuting arms over people, corrected over all pairs and windows; and the change "
             "beside dissociation. Writes tables, results.json, a figure and a summary in plain words."
         ),
-        epilog="Exit codes: 0 done, 1 some participants could not be read (named above), 2 wrong use, 3 input invalid.",
+        examples=(
+            "krp timecourse infusion results --dissociation cadss",
+            "krp timecourse derivatives/fmriprep results --windows infusion_windows.toml --permutations 9999",
+        ),
+        exit_codes={SOME_FAILED: "some participants could not be read; they are named, the others were measured"},
     )
     parser.add_argument("dir", type=Path, metavar="DIR", help="fMRIPrep outputs, or region time-series tables")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the results")
     parser.add_argument(
         "--windows", default="default", metavar="FILE",
-        help="windows and pairs, such as experiments/infusion_windows.toml; default: study B's (40 minutes)",
+        help="windows and pairs, such as experiments/infusion_windows.toml (default: study B's, 40 minutes)",
     )  # fmt: skip
-    parser.add_argument("--participants", type=Path, metavar="FILE", help="participants.tsv (DIR's own)")
-    parser.add_argument("--arm", default="arm", metavar="COLUMN", help="column with the two arms (arm)")
-    parser.add_argument("--treatment", metavar="NAME", help="the treated arm (ketamine, else first by alphabet)")
+    parser.add_argument("--participants", type=Path, metavar="TSV", help="participants.tsv (default: DIR's own)")
+    parser.add_argument("--arm", default="arm", metavar="COLUMN", help="column with the two arms")
+    parser.add_argument(
+        "--treatment", metavar="NAME", help="the treated arm (default: ketamine, else first by alphabet)"
+    )
     parser.add_argument("--dissociation", metavar="COLUMN", help="column with dissociation, such as the CADSS total")
-    parser.add_argument("--permutations", type=int, metavar="N", help="permutations of arms (4999)")
-    parser.add_argument("--seed", type=int, metavar="S", help="seed of the permutations")
+    parser.add_argument("--permutations", type=int, metavar="N", help="permutations of arms (default: 4999)")
+    parser.add_argument("--seed", type=int, metavar="S", help="seed of the permutations (default: a fixed one)")
     add_cohort_options(parser)
     add_jobs(parser)
+    add_workers(parser)
     parser.set_defaults(run=_timecourse)
 
 
@@ -80,7 +92,9 @@ def _timecourse(arguments: argparse.Namespace) -> int:
     from training.timecourse.recording import measure_people
     from training.timecourse.result_files import write_results, write_sliding
     from training.timecourse.window_plan import load_window_plan
+    from training.workers import open_workers
 
+    workers = workers_of(arguments)
     if not arguments.dir.is_dir():
         raise UsageError("expected a folder as DIR, found none there.", where=arguments.dir.name)
     n_permutations = DEFAULT_PERMUTATIONS if arguments.permutations is None else arguments.permutations
@@ -101,7 +115,8 @@ def _timecourse(arguments: argparse.Namespace) -> int:
     visits, recipe = find_cohort(arguments)
     check_columns(participants, **columns)
     make_folder(arguments.out)
-    measured, failed = measure_people(visits, recipe, plan, n_jobs=arguments.jobs)
+    with open_workers(workers) as n_jobs:
+        measured, failed = measure_people(visits, recipe, plan, n_jobs=n_jobs)
     for failure in failed:
         show_error(failure.as_error())
     reasons = {failure.participant_id: failure.message for failure in failed}

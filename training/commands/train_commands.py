@@ -5,17 +5,26 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say
 from predictor.errors import UsageError
+from predictor.exit_codes import DONE
 from predictor.store_address import add_store
-from training.commands.cohort_commands import add_jobs
+from predictor.visit_options import add_jobs
+from training.commands.experiment_options import add_experiment
 from training.commands.quick_commands import without_collection
+from training.commands.worker_options import add_workers, workers_of
+
+if TYPE_CHECKING:
+    from training.config import ExperimentConfig
 
 
-def add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_train(subparsers: Subparsers[Any]) -> None:
     """Add `krp train` to the command line."""
-    parser = subparsers.add_parser(
+    parser = add_command(
+        subparsers,
         "train",
         help="train and judge all models of an experiment file, and register the primary one",
         description=(
@@ -24,19 +33,28 @@ def add_train(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
             "reach the fit, logs everything in MLflow, and registers the primary model as a candidate. Only "
             "`krp promote` makes it champion. Where models compete, p is of the best of them; nothing is registered."
         ),
+        examples=(
+            "krp train experiments/baseline_prediction.toml",
+            "krp train my_experiment.toml --set cohort.features=features/features.tsv --dry-run",
+            "krp train my_experiment.toml --bundle bundle --store postgresql://krp@db.example.org/mlflow",
+        ),
+        exit_codes={DONE: "done; whether the model is any good is said by the numbers, not by the code"},
     )
-    parser.add_argument("experiment", type=Path, metavar="EXPERIMENT.toml", help="for example experiments/*.toml")
-    parser.add_argument(
-        "--set", dest="overrides", action="append", default=[], metavar="SECTION.KEY=VALUE",
-        help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
-    )  # fmt: skip
+    add_experiment(parser, help="for example experiments/*.toml")
     add_jobs(parser)
+    add_workers(parser)
     add_store(parser, default=None, otherwise="[tracking] store of the file")
     parser.add_argument(
         "--bundle",
         type=Path,
         metavar="DIR",
         help="also write the primary model to this new folder, for krp serve --bundle",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show people, features, folds, models, what could leak, and the expected time; fit one fold of each "
+        "model to tell, log nothing",
     )
     parser.set_defaults(run=_train)
 
@@ -49,15 +67,20 @@ def _train(arguments: argparse.Namespace) -> int:
         from training.experiment import run_experiment
         from training.report.coefficient_lines import coefficient_lines
         from training.report.result_table import result_lines
+        from training.workers import open_workers
 
     if arguments.bundle and (arguments.bundle.exists() or not arguments.bundle.parent.is_dir()):
         raise UsageError("expected a new folder for the bundle, in a folder that exists.", where="--bundle")
+    workers = workers_of(arguments)
     config = read_experiment(arguments.experiment, overrides=arguments.overrides)
     if arguments.bundle and config.model.is_competition:
         raise UsageError("models compete, so there is no bundle to write.", where="--bundle")
     if arguments.store:
         config = replace(config, tracking=replace(config.tracking, store=arguments.store))
-    result = run_experiment(config, n_jobs=None if arguments.jobs == -1 else arguments.jobs)
+    if arguments.dry_run:
+        return _show_plan(config, n_jobs=None if arguments.jobs == -1 else arguments.jobs)
+    with open_workers(workers) as n_jobs:
+        result = run_experiment(config, n_jobs=None if n_jobs == -1 else n_jobs)
     for line in result_lines(result):
         emit(line)
     if result.bundle and config.features.names:  # a few measures that were named before looking
@@ -68,4 +91,13 @@ def _train(arguments: argparse.Namespace) -> int:
     registered = result.registered
     following = f"; next: krp promote {registered.name}/{registered.version}" if registered else ""
     say(f"trained in {result.seconds:.0f} s{following}")
-    return 0
+    return DONE
+
+
+def _show_plan(config: ExperimentConfig, *, n_jobs: int | None) -> int:
+    from training.training_plan import plan_training
+
+    for line in plan_training(config, n_jobs=n_jobs).lines():
+        emit(line)
+    say("dry run: nothing was logged or registered")
+    return DONE

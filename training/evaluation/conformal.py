@@ -22,6 +22,7 @@ from predictor.model.out_of_fold import MIN_PEOPLE, OutOfFoldResiduals
 from predictor.model.prediction import INTERVAL_LEVEL as PROMISED
 from training.evaluation.metrics import Interval
 from training.evaluation.nested_cv import fit_fold
+from training.evaluation.permutation import Progress
 from training.evaluation.resampling import Groups, effective_number
 from training.evaluation.splits import Partition, PartitionMaker, codes, train_and_test
 
@@ -137,6 +138,7 @@ def realised_coverage(
     level: float = PROMISED,
     seed: int = 0,
     n_jobs: int = 1,
+    show: Progress | None = None,
 ) -> RealisedCoverage:
     """Coverage of CV+ intervals on people left out of everything that made them.
 
@@ -152,6 +154,8 @@ def realised_coverage(
         Draws the inner folds; its arms and groups are those of the whole cohort.
     level
         Promised coverage.
+    show
+        Passes the folds' intervals through, to show how far the trial is.
 
     Raises
     ------
@@ -167,12 +171,13 @@ def realised_coverage(
             where="[validation] n_folds",
         )
     seeds = np.random.SeedSequence(seed).spawn(len(parts))
-    found: Iterable[Floats] = Parallel(n_jobs=n_jobs)(
+    found: Iterable[Floats] = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_intervals_of_fold)(estimator, inputs, outcome, train, test, make_partition, level, one)
         for (train, test), one in zip(parts, seeds, strict=True)
     )
     ends = np.empty((len(outcome), 2))
-    for (_, test), of_fold in zip(parts, found, strict=True):
+    of_folds = list(found if show is None else show(found, len(parts)))
+    for (_, test), of_fold in zip(parts, of_folds, strict=True):
         ends[test] = of_fold
     return count_covered(outcome, ends, arms=make_partition.arms, groups=make_partition.groups, level=level)
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from predictor.errors import TrainingError
+from training.evaluation.permutation import Progress
 from training.evaluation.splits import train_and_test
 
 Floats = NDArray[np.float64]
@@ -69,6 +70,7 @@ def cross_fit(
     partitions: NDArray[np.intp],
     *,
     n_jobs: int = 1,
+    show: Progress | None = None,
 ) -> CrossFitted:
     """Predict everyone under both arms, out of fold.
 
@@ -85,6 +87,8 @@ def cross_fit(
         Fold of every person, one row per repeat.
     n_jobs
         Processes.
+    show
+        Passes the folds' predictions through, to show how far the learner is.
 
     Raises
     ------
@@ -97,9 +101,10 @@ def cross_fit(
         _check_arms(is_treated[train], arms)
     model = _prepared(estimator, has_interactions=learner == "s")
     fit_and_predict = _predict_together if learner == "s" else _predict_apart
-    results: Iterable[Floats] = Parallel(n_jobs=n_jobs)(
+    predicted: Iterable[Floats] = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(fit_and_predict)(model, inputs, outcome, is_treated, arms, train) for _, train, _ in tasks
     )
+    results = list(predicted if show is None else show(predicted, len(tasks)))
     shape = partitions.shape
     treated, control, deviation, prognosis, arm_mean = (np.full(shape, np.nan) for _ in range(5))
     for (repeat, train, test), by_arm in zip(tasks, results, strict=True):

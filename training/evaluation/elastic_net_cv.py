@@ -21,7 +21,6 @@ Varma S, Simon R (2006). Bias in error estimation when using cross-validation fo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +32,7 @@ from training.evaluation.metrics import r2_against_training_mean
 from training.evaluation.nested_cv import OutOfFold
 from training.evaluation.permutation import Exchange, MakePartition, PermutationTest, Progress
 from training.evaluation.splits import Partition, leave_one_out, train_and_test
+from training.workers import map_compiled
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -312,7 +312,7 @@ def permute_elastic_net(
     observed_r2
         R2 of one cross-validation with the true outcome.
     n_jobs
-        Threads; the compiled code holds no lock.
+        Threads, since the compiled code holds no lock; on an open cluster, all of it.
     show
         Passes the draws through, for a progress bar.
 
@@ -334,9 +334,8 @@ def permute_elastic_net(
         return r2_against_training_mean(_nested(permuted, columns, folds, inner_folds or _leave_one_out, grid))
 
     seeds = np.random.SeedSequence(seed).spawn(n_permutations)
-    with ThreadPoolExecutor(n_jobs) as threads:
-        draws = threads.map(permuted_r2, seeds)
-        null = np.fromiter(draws if show is None else show(draws, n_permutations), dtype=np.float64)
+    draws = map_compiled(permuted_r2, seeds, n_jobs=n_jobs)
+    null = np.fromiter(draws if show is None else show(draws, n_permutations), dtype=np.float64)
     return PermutationTest(observed_r2, np.sort(null))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.learned_state import StepState, is_same, learned_steps
 from training.evaluation.nested_cv import fit_fold
+from training.evaluation.permutation import Progress
 from training.evaluation.poison import Poison, poisoned
 from training.evaluation.splits import Partition, train_and_test
 
@@ -64,6 +65,7 @@ def prove_fold_isolation(
     *,
     categories: Collection[str] = (),
     n_jobs: int = 1,
+    show: Progress | None = None,
 ) -> FoldIsolation:
     """Fit every fold with sound and with poisoned held-out people and compare what was learned, bit for bit.
 
@@ -80,12 +82,17 @@ def prove_fold_isolation(
         Fold of every participant, shape (n_participants,); or one row per repeat, all of whose folds are tried.
     categories
         Columns with numbers that are names of categories, such as arms 1 and 2.
+    n_jobs
+        Processes.
+    show
+        Passes the folds' findings through, to show how far the proof is.
     """
     pairs = [pair for partition in np.atleast_2d(folds) for pair in train_and_test(partition)]
     tasks = [(pair, tuple(Poison) if number == 0 else (Poison.ABSURD,)) for number, pair in enumerate(pairs)]
-    findings = Parallel(n_jobs=n_jobs)(
+    checked = Parallel(n_jobs=n_jobs, return_as="generator")(
         delayed(_check_fold)(fit_steps, inputs, outcome, pair, tuple(categories), kinds) for pair, kinds in tasks
     )
+    findings = list(checked if show is None else show(checked, len(tasks)))
     n_compared = 0
     for fold, (n_values, leak) in enumerate(findings):
         n_compared += n_values

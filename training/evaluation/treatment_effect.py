@@ -7,8 +7,9 @@ nothing. With one arm there is no benefit to be had from the data: predictions a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -116,6 +117,7 @@ def analyse_benefit(
     fitted_to: Floats | None = None,
     n_permutations: int = N_PERMUTATIONS,
     n_jobs: int = 1,
+    show: Callable[..., Any] | None = None,
 ) -> BenefitAnalysis:
     """Tell benefit from prognosis.
 
@@ -136,6 +138,8 @@ def analyse_benefit(
         Of the interaction test.
     n_jobs
         Processes.
+    show
+        Called with what comes of a learner's folds, their number and a `label`; passes them through.
 
     Returns
     -------
@@ -170,7 +174,10 @@ def analyse_benefit(
     learner_sign = 1.0 if is_classifier else sign
     for learner in LEARNERS:
         try:
-            predicted = cross_fit(learner, estimator, inputs, outcome, arms, partitions[:, rows], n_jobs=n_jobs)
+            predicted = cross_fit(
+                learner, estimator, inputs, outcome, arms, partitions[:, rows], n_jobs=n_jobs,
+                show=None if show is None else partial(show, label=LEARNERS[learner]),
+            )  # fmt: skip
             learners[learner] = _judge(
                 predicted, is_treated, covariates, outcome, arms, sign=learner_sign, seed=seed, groups=groups
             )

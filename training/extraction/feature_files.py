@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,13 @@ def matrix_text(
     results: Sequence[VisitResult], definitions: Sequence[FeatureDefinition], rows: Sequence[NDArray[np.float64]]
 ) -> str:
     """Return a table with one row per participant and one column per feature, as .tsv."""
-    names = [definition.name for definition in definitions]
-    lines = [[PARTICIPANT_ID, RECIPE_HASH, INPUT_DIGEST, *names]]
-    for result, row in zip(results, rows, strict=True):
-        lines.append([result.participant_id, result.recipe_hash, result.input_digest, *map(_cell, row.tolist())])
-    return _tsv(lines)
+    header = [PARTICIPANT_ID, RECIPE_HASH, INPUT_DIGEST, *(definition.name for definition in definitions)]
+    # One line at a time: the cells of ten thousand people as separate texts would take ten times the table.
+    lines = (
+        [result.participant_id, result.recipe_hash, result.input_digest, *map(_cell, row.tolist())]
+        for result, row in zip(results, rows, strict=True)
+    )
+    return _tsv(chain([header], lines))
 
 
 def reliability_text(results: Sequence[VisitResult], definitions: Sequence[FeatureDefinition]) -> str:

@@ -20,7 +20,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from predictor import console
-from predictor.errors import ConfigError, PredictorError, SessionError, TableError
+from predictor.errors import ConfigError, PredictorError, SessionError, TableError, UsageError
 from predictor.features.extraction import extract_features, feature_definitions, session_quality
 from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, recipe_from_document
@@ -53,6 +53,7 @@ from training.extraction.visit_result import (
     result_path,
 )
 from training.output_files import make_folder, write_atomically
+from training.workers import worthwhile_jobs
 
 TABLE_FILE, DEFINITIONS_FILE, RECIPE_FILE = "features.tsv", "features.json", "recipe.json"
 STANDARD_ERRORS_FILE, RELIABILITY_FILE = "standard_errors.tsv", "reliability.tsv"
@@ -132,7 +133,7 @@ def extract_cohort(
     n_jobs
         Processes; -1 for all processors.
     force
-        Extract again what was extracted before.
+        Extract again what was extracted before; the earlier results are forgotten first.
     reports
         Also write a report for each; who has none yet is extracted again.
 
@@ -147,29 +148,37 @@ def extract_cohort(
         If the folder cannot be written.
     """
     make_folder(out)
-    write_atomically(out / RECIPE_FILE, json_text(recipe.document()))
-    write_atomically(out / DESCRIPTION_FILE, json_text(_dataset_description()))
-    definitions = feature_definitions(recipe)
-    is_done = [not force and _is_done(visit, recipe, definitions, out, reports=reports) for visit in visits]
-    waiting = [visit for visit, done in zip(visits, is_done, strict=True) if not done]
+    _write_if_other(out / RECIPE_FILE, json_text(recipe.document()))
+    _write_if_other(out / DESCRIPTION_FILE, json_text(_dataset_description()))
+    if force:
+        for visit in visits:
+            _forget(result_path(out, visit.participant_id))
+    were_done = [is_done(visit, recipe, out, reports=reports) for visit in visits]
+    waiting = [visit for visit, done in zip(visits, were_done, strict=True) if not done]
     tasks = (delayed(extract_visit)(visit, recipe, out, reports=reports) for visit in waiting)
-    # A lone visit is not worth a second process.
-    parallel = Parallel(n_jobs=1 if len(waiting) < 2 else n_jobs, return_as="generator")
+    parallel = Parallel(n_jobs=worthwhile_jobs(len(waiting), n_jobs), return_as="generator")
     # Results stand on disk and only failures come back, so memory does not grow with the cohort.
     results = console.progress(parallel(tasks), total=len(waiting), label="Extract features")
     failed = tuple(result for result in results if result is not None)
     lost = {failure.participant_id for failure in failed}
     return ExtractionSummary(
         extracted=tuple(visit.participant_id for visit in waiting if visit.participant_id not in lost),
-        skipped=tuple(visit.participant_id for visit, done in zip(visits, is_done, strict=True) if done),
+        skipped=tuple(visit.participant_id for visit, done in zip(visits, were_done, strict=True) if done),
         failed=failed,
     )
 
 
 def extract_visit(visit: CohortVisit, recipe: Recipe, out: Path, *, reports: bool = False) -> FailedVisit | None:
-    """Extract one visit and write its file, and its report if one is wanted; None when that went well."""
+    """Extract one visit and write its file, and its report if one is wanted; None when that went well.
+
+    It looks again whether that was done: a cluster runs a task anew when the worker is lost that held its result, and
+    the result proper lies on disk.
+    """
     path = result_path(out, visit.participant_id)
     try:
+        if is_done(visit, recipe, out, reports=reports):
+            return None
+        _check_shared(out)
         make_folder(path.parent)
         session = visit.read(recipe, keep_mean_image=True) if reports else visit.read(recipe)
         confounds = session_confounds(session, recipe)
@@ -207,16 +216,15 @@ def gather_table(out: Path) -> FeatureTable:
     recipe = _read_recipe(out / RECIPE_FILE)
     definitions = feature_definitions(recipe)
     results = _read_results(paths, recipe)
-    texts = {
-        TABLE_FILE: matrix_text(results, definitions, [result.values for result in results]),
-        STANDARD_ERRORS_FILE: matrix_text(results, definitions, [result.standard_errors for result in results]),
-        DEFINITIONS_FILE: json_text(definitions_document(definitions)),
-        RELIABILITY_FILE: reliability_text(results, definitions),
-        RELIABILITY_FILE.replace(".tsv", ".json"): json_text(reliability_document()),
-        QUALITY_FILE: quality_text(results),
-    }
-    for name, text in texts.items():
-        write_atomically(out / name, text)
+    # One after another: each takes as much memory as the table of everyone.
+    write_atomically(out / TABLE_FILE, matrix_text(results, definitions, [one.values for one in results]))
+    errors = matrix_text(results, definitions, [one.standard_errors for one in results])
+    write_atomically(out / STANDARD_ERRORS_FILE, errors)
+    write_atomically(out / DEFINITIONS_FILE, json_text(definitions_document(definitions)))
+    write_atomically(out / RELIABILITY_FILE, reliability_text(results, definitions))
+    write_atomically(out / RELIABILITY_FILE.replace(".tsv", ".json"), json_text(reliability_document()))
+    write_atomically(out / QUALITY_FILE, quality_text(results))
+    del results, errors  # what is read back does not need them
     return read_feature_table(out / TABLE_FILE)
 
 
@@ -290,22 +298,38 @@ def _ready(
     )
 
 
-def _is_done(
-    visit: CohortVisit, recipe: Recipe, definitions: Sequence[FeatureDefinition], out: Path, *, reports: bool
-) -> bool:
+def is_done(visit: CohortVisit, recipe: Recipe, out: Path, *, reports: bool) -> bool:
     """Whether there is a whole result of this recipe, and no input was changed after it."""
     path = result_path(out, visit.participant_id)
     try:
         document = read_document(path)
         if document[RECIPE_HASH] != recipe.recipe_hash:
             return False
-        result_of(document, definitions)
+        result_of(document, feature_definitions(recipe))
         made_at = path.stat().st_mtime_ns
         if reports and not has_report(out, visit.participant_id, since_ns=made_at):
             return False
         return all(file.stat().st_mtime_ns <= made_at for file in visit.input_files)
     except (TableError, OSError):
         return False
+
+
+def _check_shared(out: Path) -> None:
+    """Refuse to write where nobody will gather: a folder of this name on a disk that only this machine has."""
+    if not (out / RECIPE_FILE).is_file():
+        raise UsageError(
+            "the output folder is not there where the visit is extracted.",
+            where=out.name,
+            remedy="Put DIR and OUT on a disk that all machines share, under the same path.",
+        )
+
+
+def _write_if_other(path: Path, text: str) -> None:
+    """Write a file unless it says the same already: thousands of jobs may share the folder."""
+    with suppress(OSError, UnicodeDecodeError):
+        if path.read_text(encoding="utf-8") == text:
+            return
+    write_atomically(path, text)
 
 
 def _forget(path: Path) -> None:

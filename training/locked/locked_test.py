@@ -164,7 +164,7 @@ def answer_all(bundle: ModelBundle, cohort: LockedCohort) -> Answers:
         If the model answers for fewer than ten people.
     """
     documents, inputs = [], []
-    for row in console.progress(range(len(cohort.outcome)), total=len(cohort.outcome), label="scoring"):
+    for row in console.progress(range(len(cohort.outcome)), total=len(cohort.outcome), label="Score the new people"):
         features, covariates = cohort.features_of(row), cohort.covariates_of(row)
         recipe_hash = cohort.recipe_hashes[row]
         documents.append(score_features(features, covariates, bundle, recipe_hash=recipe_hash, input_digest=None))

@@ -13,7 +13,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from predictor.errors import ModelUnavailableError
-from training.log_book.tracking import LoggedRun, Store, find_runs, find_versions
+from training.log_book.logged_run import LoggedRun, RunSource
 from training.report.short_numbers import ABSENT, p_in_words, short, with_interval
 
 KIND = "experiment"
@@ -98,7 +98,7 @@ class Comparison:
         yield "Gain: squared error of the best baseline minus the model's, above 0 is better. Research use only."
 
 
-def compare_experiments(store: Store, *, names: Sequence[str] = (), all_runs: bool = False) -> Comparison:
+def compare_experiments(store: RunSource, *, names: Sequence[str] = (), all_runs: bool = False) -> Comparison:
     """Read experiments from the log book: two queries, however many runs there are.
 
     Parameters
@@ -115,7 +115,7 @@ def compare_experiments(store: Store, *, names: Sequence[str] = (), all_runs: bo
     ModelUnavailableError
         If the store knows no such experiment, or none has a finished run.
     """
-    runs = find_runs(store, experiments=names, kind=KIND)
+    runs = store.find_runs(experiments=names, kind=KIND)
     if not all_runs:
         latest: dict[str, LoggedRun] = {}
         for run in runs:  # newest first
@@ -131,7 +131,7 @@ def compare_experiments(store: Store, *, names: Sequence[str] = (), all_runs: bo
     if names:
         runs = tuple(sorted(runs, key=lambda run: names.index(run.experiment)))
     letters = _letters(runs)
-    versions = find_versions(store)
+    versions = store.find_versions()
     return Comparison(tuple(_compared(run, letters, versions.get(run.run_id)) for run in runs))
 
 

@@ -31,6 +31,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from predictor.errors import ModelUnavailableError, RunDeletedError, TrackingError, UsageError
 from predictor.store_address import DATABASE, StoreAddress, store_address
+from training.log_book.document_text import document_text as document_text
+from training.log_book.logged_run import LoggedRun as LoggedRun
+from training.log_book.logged_run import check_known
 from training.log_book.run_process import PROCESS_TAG, this_process
 from training.log_book.store_errors import in_our_words
 from training.output_files import make_folder
@@ -68,6 +71,16 @@ class Store:
     def artifact_location(self, experiment: str) -> str | None:
         """URI below which a new experiment keeps its files, None where the server decides."""
         return None if self.address.artifacts is None else (self.address.artifacts / experiment).resolve().as_uri()
+
+    def find_runs(
+        self, *, experiments: Sequence[str] = (), status: str = "FINISHED", kind: str = ""
+    ) -> tuple[LoggedRun, ...]:
+        """Return the runs of some experiments, newest first; see the function of this name."""
+        return find_runs(self, experiments=experiments, status=status, kind=kind)
+
+    def find_versions(self) -> dict[str, dict[str, str]]:
+        """Return what the registry holds by the run that registered it; see the function of this name."""
+        return find_versions(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +158,6 @@ class RunLog:
         with in_our_words("log the data set's digest"):
             self.client.log_inputs(self.run_id, [DatasetInput(entity, [tag])])
         self.tags({"data_set_digest": digest})
-
-
-def document_text(content: Mapping[str, Any]) -> str:
-    """Return a document as JSON that people can read, too."""
-    return json.dumps(dict(content), indent=2, ensure_ascii=False, default=_plain) + "\n"
 
 
 def table_text(content: pd.DataFrame) -> str:
@@ -331,28 +339,6 @@ def _experiment_id(store: Store, experiment: str) -> str:
     return str(found.experiment_id)
 
 
-def _plain(value: Any) -> Any:
-    """Return numbers of numpy, paths and records as what JSON knows."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return dict(value) if isinstance(value, Mapping) else str(value)
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedRun:
-    """One run as the log book holds it."""
-
-    run_id: str
-    experiment: str
-    name: str
-    status: str  # RUNNING, FINISHED, FAILED or KILLED
-    started_at_s: float  # Unix time
-    parent: str | None  # run id of the experiment that a model's run belongs to; None: a whole experiment
-    tags: Mapping[str, str]
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-
-
 def find_runs(
     store: Store, *, experiments: Sequence[str] = (), status: str = "FINISHED", kind: str = ""
 ) -> tuple[LoggedRun, ...]:
@@ -375,13 +361,7 @@ def find_runs(
         If the store knows no experiment of that name.
     """
     name_of = {one.experiment_id: one.name for one in paged(store.client.search_experiments)}
-    unknown = sorted(set(experiments) - set(name_of.values()))
-    if unknown:
-        raise ModelUnavailableError(
-            f"the store has no experiment {unknown[0]!r}; it has {', '.join(sorted(name_of.values())) or 'none'}.",
-            where="experiment",
-            remedy="Name an experiment as its file does (`name = ...`), or train it first.",
-        )
+    check_known(experiments, name_of.values())
     wanted = [number for number, name in name_of.items() if not experiments or name in experiments]
     asked = {"attributes.status": status, f"tags.{KIND_TAG}": kind}
     query = " and ".join(f"{name} = '{value}'" for name, value in asked.items() if value)

@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import parallel_config
 
 from predictor.errors import PredictorError, TrainingError
 from predictor.model.out_of_fold import MIN_PEOPLE
@@ -38,6 +37,7 @@ from training.experiment_folds import make_manifest, partition_maker
 from training.judged_models import compiled_problem, judge_of, make_estimators, shown
 from training.multiverse.multiverse_plan import MultiversePlan, Universe
 from training.training_table import TrainingTable, read_training_table
+from training.workers import one_thread_each
 
 CLINICAL_BASELINE = "arm + clinical"
 # Share of the baseline's squared error. A model that weighs no feature is its baseline, up to rounding and the solver.
@@ -116,11 +116,11 @@ def run_multiverse(plan: MultiversePlan, *, n_jobs: int | None = None, n_permuta
     tables, n_left_out = read_same_people(plan)
     manifest = same_folds(plan, tables)
     known = KnownBaselines(manifest, seed=plan.config.validation.seed)
-    with parallel_config("loky", inner_max_num_threads=1):
+    with one_thread_each():
         results = [
             _run(universe, table, manifest, known, n_jobs=n_jobs)
             for universe, table in shown(
-                zip(plan.universes, tables, strict=True), len(tables), label="cross-validating universes"
+                zip(plan.universes, tables, strict=True), len(tables), label="Cross-validate universes"
             )
         ]
         chance = _chance(plan, tables, manifest, n_permutations=n_permutations, n_jobs=n_jobs)
@@ -309,7 +309,7 @@ def _chance(
         seed=validation.seed,
         stop_after=validation.permutations_stop_after,
         n_jobs=n_jobs,
-        show=partial(shown, label="permutations of all universes"),
+        show=partial(shown, label="Permute outcomes in all universes"),
     )
 
 

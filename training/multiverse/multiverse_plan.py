@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from predictor.console import table
 from predictor.errors import AlternativeMissingError, ConfigError
 from training.config import ExperimentConfig, build_experiment, read_entries
 from training.extraction.feature_table import TABLE_FILE
@@ -59,6 +60,20 @@ class MultiversePlan:
                 folders = f"{shlex.quote(self.alternatives.derivatives)} {shlex.quote(str(table.parent))}"
                 commands[str(table)] = f"krp extract {folders} group {options}"
         return tuple(commands.values())
+
+    def lines(self) -> Iterator[str]:
+        """Yield what `krp multiverse --dry-run` shows: every universe with its table, then what is to be done first."""
+        n_axes, name = len(self.registered.choice), self.config.name
+        yield f"{len(self.universes)} universes of {name}, {n_axes} decisions; primary {self.config.model.primary}"
+        rows = [
+            ("registered" if one.is_registered else str(one.number), _table_state(one), one.label)
+            for one in self.universes
+        ]
+        yield from table([("universe", "table", "decisions"), *rows]).splitlines()
+        commands = self.extraction_commands()
+        if commands:
+            yield "first make the tables that are missing:"
+            yield from (f"  {command}" for command in commands)
 
     def check_tables(self) -> None:
         """Refuse to start while a feature table is missing; nothing is extracted unasked, for that may take hours.
@@ -145,6 +160,10 @@ def _with(entries: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, A
         else:
             own.setdefault(section, {})[key] = value
     return own
+
+
+def _table_state(universe: Universe) -> str:
+    return "missing" if _is_absent(universe) else "there"
 
 
 def _is_absent(universe: Universe) -> bool:

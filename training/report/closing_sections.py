@@ -74,4 +74,8 @@ def _technical(document: Document) -> ReportSection:
 
 def _configuration(config: Document) -> str:
     text = json.dumps(config, indent=1, ensure_ascii=False)
-    return f"<details><summary>The whole configuration</summary><pre><code>{escape(text)}</code></pre></details>"
+    return (
+        "<details><summary>The whole configuration</summary>"
+        '<pre tabindex="0" role="group" aria-label="The whole configuration">'
+        f"<code>{escape(text)}</code></pre></details>"
+    )

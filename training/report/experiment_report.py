@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from predictor.report.page_template import page_template
+from predictor.report.page_template import page_style, page_template
 from training.output_files import write_atomically
 from training.report.closing_sections import closing_sections
 from training.report.experiment_figures import drawn_figures
@@ -73,7 +71,7 @@ def report_page(
         tiles=tiles(document),
         sections=shown,
         methods=describe_experiment(document),
-        style=_style(),
+        style=page_style("training.report", "experiment_report.css"),
     )
 
 
@@ -95,11 +93,3 @@ def write_report(
     page = report_page(record, aggregates_only=aggregates_only, sections=sections, previous=previous)
     write_atomically(path, page)
     return path
-
-
-@cache
-def _style() -> str:
-    """Return the style of visit reports, and what only experiments need."""
-    shared = files("predictor.report").joinpath("templates", "visit_report.css").read_text(encoding="utf-8")
-    own = files("training.report").joinpath("templates", "experiment_report.css").read_text(encoding="utf-8")
-    return shared + own

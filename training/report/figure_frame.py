@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from predictor.report.palette import DARK
 from predictor.report.themed_figure import DOWN, INK, LINE, MUTED, SMALL, THEME, UP, WIDTH_INCHES, drawing, inline_svg
 from predictor.report.wording import feature_in_words
 
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The names of predictor/report's style sheet, for figures without a page.
-DARK: Final[Mapping[str, str]] = {
-    "ink": "#e7eaf0",
-    "muted": "#a4adba",
-    "line": "#363f4c",
-    "paper": "#14181f",
-    "up": "#56b4e9",
-    "down": "#f08a3c",
-    "flag": "#f0c36a",
-}
 RESEARCH_ONLY: Final = "Research use only"
 SYNTHETIC: Final = "synthetic data"
 MARK_SIZE, LINE_WIDTH = 5.0, 1.4
@@ -90,7 +81,10 @@ def draw(
 def standalone_svg(figure: DrawnFigure, *, is_synthetic: bool) -> str:
     """Return the figure as a file: with colours for light and dark, and the words that go with any number."""
     words = f"{RESEARCH_ONLY}, {SYNTHETIC}" if is_synthetic else RESEARCH_ONLY
-    light, dark = ("".join(f"--{name}:{colour};" for name, colour in one.items()) for one in (THEME, DARK))
+    light, dark = (
+        "".join(f"--{name}:{colour};" for name, colour in one.items())
+        for one in (THEME, {name: DARK[name] for name in THEME})
+    )
     style = (
         f"<style>svg{{{light}background:var(--paper);font-family:system-ui,'Segoe UI','DejaVu Sans',sans-serif}}"
         f"@media (prefers-color-scheme:dark){{svg{{{dark}}}}}</style>"

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from xml.sax.saxutils import escape
 
+from predictor.report.page_template import page_style, page_template
 from predictor.report.svg import Axis, axis_around, element, figure, text
+from training.report.figure_frame import DrawnFigure
+from training.report.report_section import ReportSection, ReportTable
 from training.report.short_numbers import p_in_words, with_interval
 
 WIDTH, LEFT, RIGHT = 960.0, 330.0, 690.0
 TOP, ROW_HEIGHT = 58.0, 26.0
 SHOWN_LETTERS = 44
+CAPTION = (
+    "Dot: cross-validated R2; line: its 95 % interval over people; grey bar: the best baseline of the same experiment. "
+    "An interval that holds the grey bar does not show that the model adds anything. Rows with different letters were "
+    "judged on other people or folds and cannot be compared; the best of many rows is better than it deserves."
+)
 
 Experiment = Mapping[str, Any]
 
@@ -36,21 +43,18 @@ def forest_figure(document: Mapping[str, Any]) -> str:
 
 def comparison_page(document: Mapping[str, Any], heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return figure and table as one HTML page that needs nothing from elsewhere."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Experiments side by side</title>'
-        '<meta name="viewport" content="width=device-width"><style>'
-        "body{font:1rem/1.5 system-ui,sans-serif;max-width:72rem;margin:1.5rem auto;padding:0 1rem;color:#1c2330;"
-        "background:#fff}svg{width:100%;height:auto}table{border-collapse:collapse;font-size:.85rem}"
-        "th,td{text-align:left;padding:.25rem .7rem .25rem 0;border-bottom:1px solid #d9dde3;white-space:nowrap}"
-        "div{overflow-x:auto}@media(prefers-color-scheme:dark){body{background:#14181f;color:#e7eaf0}"
-        "svg .figure-paper{fill:transparent}svg text.figure-ink{fill:#e7eaf0}svg text.figure-muted{fill:#a4adba}"
-        "svg line.figure-muted{stroke:#a4adba}svg line.figure-grid,th,td{stroke:#363f4c;border-color:#363f4c}"
-        "svg line.figure-up{stroke:#56b4e9}svg circle.figure-up{fill:#56b4e9}}</style></head>"
-        "<body><h1>Experiments side by side</h1>"
-        f"<p><strong>Research use only.</strong> {escape(document['verdict'])}</p>{forest_figure(document)}"
-        f"<div><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></body></html>\n"
+    synthetic = [bool(one["is_synthetic"]) for one in document["experiments"]]
+    drawn = DrawnFigure("forest", "R2 of every experiment", CAPTION, forest_figure(document))
+    table = ReportTable("All numbers", tuple(heads), tuple(tuple(row) for row in rows))
+    return page_template("training.report", "comparison.html").render(
+        verdict=document["verdict"],
+        is_synthetic=any(synthetic),
+        is_all_synthetic=all(synthetic),
+        sections=[
+            ReportSection("figure", "R2 with its interval", figures=(drawn,)),
+            ReportSection("numbers", "All numbers", tables=(table,), style="dense"),
+        ],
+        style=page_style("training.report", "experiment_report.css"),
     )
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from predictor.report.page_template import page_template
+from predictor.report.page_template import page_style, page_template
 from predictor.report.themed_figure import MUTED, UP
 from predictor.report.wording import feature_in_words
 from training.report.figure_frame import DrawnFigure, IntervalRow, draw, forest, legend, quiet_grid
@@ -43,7 +42,7 @@ def locked_test_page(document: Document) -> str:
         synthetic=SYNTHETIC,
         tables=_tables(document),
         figures=[models_figure(document), calibration_figure(document)],
-        style=files("predictor.report").joinpath("templates", "visit_report.css").read_text(encoding="utf-8"),
+        style=page_style(),
     )
 
 
@@ -78,7 +77,10 @@ def models_figure(document: Document) -> DrawnFigure:
         axes = figure.subplots()
         forest(axes, rows, label="R2 against the mean of the training people (95 % interval over people)")
 
-    caption = "R2 of the locked model and of baselines fitted on the training people; 0 is the training mean."
+    caption = (
+        "R2 of the locked model and of baselines fitted on the training people; 0 is the training mean. Where a "
+        "baseline keeps pace, the model is not shown to add anything here."
+    )
     return draw("locked_models", "R2 on the new people", caption, height=0.9 + 0.36 * len(rows), paint=paint)
 
 

@@ -41,7 +41,8 @@ def models_figure(document: Document) -> DrawnFigure:
     caption = (
         "Left: R2 against the training mean, with 95 % intervals (bootstrap over people), all on the same folds. "
         f"Right: squared error of each model less that of {model_in_words(models[0]['name'])}, with 95 % intervals "
-        "that allow for shared training people (Nadeau-Bengio); to the right of 0, the first model is better."
+        "that allow for shared training people (Nadeau-Bengio); to the right of 0, the first model is better. Where a "
+        "baseline keeps pace, the scans are not shown to add anything."
     )
 
     def paint(figure: Figure) -> None:
@@ -72,7 +73,8 @@ def coefficients_figure(document: Document) -> DrawnFigure | None:
         f"model, in {unit} per standard deviation, with 95 % of the bootstrap models"
         + (f"; filled: mean over the arms, hollow: {contrast}" if contrast else "")
         + ". Right: share of the fold models, each tuned anew, in which the input has a weight. The penalty shrinks "
-        "weights, so intervals are of shrunken weights."
+        "weights, so intervals are of shrunken weights; inputs that resemble each other share theirs, so a small "
+        "weight does not show that an input is of no importance."
     )
 
     def paint(figure: Figure) -> None:

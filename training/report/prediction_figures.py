@@ -36,7 +36,7 @@ def prediction_figure(document: Document, predictions: pd.DataFrame | None) -> D
     caption = (
         f"{who}; bars: means of at least five people in the order of their prediction, with one standard deviation of "
         f"what was found. On the dashed line, predicted equals found. Predictions are counted from the mean of their "
-        f"training people.{band}"
+        f"training people.{band} How near one dot lies to the line says nothing about that person's treatment."
     )
 
     def paint(figure: Figure) -> None:
@@ -71,7 +71,8 @@ def calibration_figure(document: Document) -> DrawnFigure | None:
         slope = calibration["slope_interval"]
         parts.append(
             f"{left}slope {calibration['slope']:.2f} [{slope['lower']:.2f}, {slope['upper']:.2f}] of found on "
-            "predicted, counted from the training means; 1 is ideal, below 1 predictions are too extreme."
+            "predicted, counted from the training means; 1 is ideal, below 1 predictions are too extreme. It is about "
+            "groups: a well calibrated prediction can still be wrong for most people."
         )
     if has_response:
         parts.append(
@@ -102,7 +103,8 @@ def decision_figure(document: Document) -> DrawnFigure | None:
     better = np.maximum(everyone, 0.0)
     caption = (
         "Net benefit per person: responders found, less others treated in vain at the odds that the threshold stands "
-        "for. Shaded: 95 % interval of the gain over the better of treating all and treating no one (0)."
+        "for. Shaded: 95 % interval of the gain over the better of treating all and treating no one (0). It holds "
+        "where responders are as frequent as here, and is no advice to treat or not."
     )
 
     def paint(figure: Figure) -> None:
@@ -129,7 +131,8 @@ def permutation_figure(document: Document) -> DrawnFigure | None:
     observed = test["observed_r2"]
     caption = (
         f"R2 of one cross-validation with the outcomes permuted {len(null)} times (grey, mean {null.mean():.2f}) and "
-        f"with the true ones ({observed:.2f}); p = {test['p_value']:.3g}. Null hypothesis: {test['null_hypothesis']}."
+        f"with the true ones ({observed:.2f}); p = {test['p_value']:.3g}. Null hypothesis: {test['null_hypothesis']}. "
+        "A small p says that the prediction is better than chance, not that it is good."
     )
 
     def paint(figure: Figure) -> None:

@@ -17,8 +17,10 @@ __all__ = ["result_lines", "short"]
 
 def result_lines(result: ExperimentResult) -> Iterator[str]:
     """One line per model: R2 with its interval, p of the primary, and by how much the primary's error is smaller."""
+    who = "primary" if result.primary.role == "primary" else "winner"
+    yield f"  {'model':<22} {'cross-validated [95 %]':<22} {who}'s squared error less by"
     for model in result.models:
-        yield f"  {model.name.replace('_', ' '):<22} {_worth(model):<24} {_remark(model, result)}".rstrip()
+        yield f"  {model.name.replace('_', ' '):<22} {_worth(model):<22} {_remark(model, result)}".rstrip()
     for line in _beside(result):
         yield f"  {line}"
     audit, proof = result.audit, result.fold_isolation
@@ -62,10 +64,9 @@ def _remark(model: ModelResult, result: ExperimentResult) -> str:
         mae = f"MAE {model.metrics.mae:.3g}"
         return f"{_chance(result.permutation)}  {mae}" if result.permutation else mae
     if model.gain_of_primary is None:
-        return "predicts the response; its errors cannot be compared with the others'"
-    who = "primary" if result.primary.role == "primary" else "winner"
+        return "(predicts the response)"
     interval, difference = model.gain_of_primary.corrected_interval, model.gain_of_primary.difference
-    return f"{who}'s squared error is smaller by {difference:.3g} [{interval.lower:.3g}, {interval.upper:.3g}]"
+    return f"{difference:.3g} [{interval.lower:.3g}, {interval.upper:.3g}]"
 
 
 def _beside(result: ExperimentResult) -> Iterator[str]:

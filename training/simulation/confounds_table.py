@@ -31,8 +31,8 @@ def confounds_table(
     n_volumes = len(image.voxels)
     columns: dict[str, FloatArray] = {}
     for name, tissue in (("csf", "csf"), ("white_matter", "white")):
-        columns |= _expanded(name, image.tissue_mean(tissue))
-    columns |= _expanded("global_signal", image.voxels.mean(axis=1, dtype=np.float64))
+        columns |= expanded(name, image.tissue_mean(tissue))
+    columns |= expanded("global_signal", image.voxels.mean(axis=1, dtype=np.float64))
     columns |= _dvars(image)
     columns["framewise_displacement"] = _without_first(motion.framewise_displacement_mm)
     cosines = discrete_cosines(n_volumes, repetition_time_s)
@@ -43,7 +43,7 @@ def confounds_table(
         sidecar |= description
     columns |= {f"cosine{index:02d}": cosine for index, cosine in enumerate(cosines.T)}
     for index, name in enumerate(MOTION_COLUMNS):
-        columns |= _expanded(name, motion.parameters[:, index])
+        columns |= expanded(name, motion.parameters[:, index])
     columns |= _outliers(columns["framewise_displacement"], columns["std_dvars"])
     return pd.DataFrame(columns), sidecar
 
@@ -55,7 +55,8 @@ def discrete_cosines(n_volumes: int, repetition_time_s: float) -> FloatArray:
     return np.asarray(np.sqrt(2 / n_volumes) * np.cos(np.outer(phase, np.arange(1, n_cosines + 1))))
 
 
-def _expanded(name: str, course: FloatArray) -> dict[str, FloatArray]:
+def expanded(name: str, course: FloatArray) -> dict[str, FloatArray]:
+    """Return a column with its derivative and the squares of both, under fMRIPrep's names."""
     derivative = np.concatenate([[np.nan], np.diff(course)])
     return {
         name: course,

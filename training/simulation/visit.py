@@ -36,6 +36,17 @@ RESPONSE_TIME_S = {"congruent": 0.72, "incongruent": 0.80}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SimulatedSignals:
+    """One run before it becomes an image: what the circuit does, and how the head moves."""
+
+    kind: RunKind
+    bold: FloatArray  # (n_volumes, n_regions), percent, without any noise of the measurement
+    motion: HeadMotion
+    events: pd.DataFrame | None
+    noise_seed: np.random.SeedSequence  # of what the measurement adds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SimulatedRun:
     """What stands on disk for one run."""
 
@@ -47,6 +58,14 @@ class SimulatedRun:
 
 def simulate_visit(person: SimulatedPerson, circuit: Circuit) -> Iterator[SimulatedRun]:
     """Simulate a person's runs one after another; the same for the same person, in whatever process."""
+    grid, scanner = brain_grid(circuit), SCANNERS[str(person.row["site"])]
+    for run in simulate_signals(person, circuit):
+        image = simulate_run(grid, run.bold, run.motion, scanner, np.random.default_rng(run.noise_seed))
+        yield SimulatedRun(run.kind, image, run.motion, run.events)
+
+
+def simulate_signals(person: SimulatedPerson, circuit: Circuit) -> Iterator[SimulatedSignals]:
+    """Simulate what a person's circuit does in each run; the same for the same person, in whatever process."""
     # A fresh copy: spawning counts up, and a second simulation of the same person must give the same runs.
     scan_seed = np.random.SeedSequence(entropy=person.scan_seed.entropy, spawn_key=person.scan_seed.spawn_key)
     neuronal_seed, motion_seed, *run_seeds = scan_seed.spawn(2 + len(N_VOLUMES))
@@ -54,13 +73,10 @@ def simulate_visit(person: SimulatedPerson, circuit: Circuit) -> Iterator[Simula
     activity = _activity(person, circuit, events, np.random.default_rng(neuronal_seed))
     motion_rng = np.random.default_rng(motion_seed)
     typical_mm = draw_typical_displacement(str(person.row["group"]), motion_rng)
-    grid = brain_grid(circuit)
     for index, (kind, seed) in enumerate(zip(N_VOLUMES, run_seeds, strict=True)):
         bold = bold_percent(activity[:, index], n_volumes=N_VOLUMES[kind], repetition_time_s=REPETITION_TIME_S)
         motion = draw_head_motion(typical_mm, N_VOLUMES[kind], motion_rng)
-        scanner = SCANNERS[str(person.row["site"])]
-        image = simulate_run(grid, bold, motion, scanner, np.random.default_rng(seed.spawn(1)[0]))
-        yield SimulatedRun(kind, image, motion, events[kind])
+        yield SimulatedSignals(kind, bold, motion, events[kind], seed.spawn(1)[0])
 
 
 def faces_events() -> pd.DataFrame:

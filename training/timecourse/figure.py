@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,8 @@ def timecourse_figure(result: TimecourseResult, *, is_synthetic: bool) -> dict[s
         room = max(top - bottom, 1e-3)
         panels[0].set_ylim(bottom - 0.06 * room, top + 0.16 * room)  # the p values stand above
         _draw_words(figure, panels[0], result, is_synthetic=is_synthetic)
-        return {kind: _encoded(figure, kind) for kind in ("svg", "png")}
+        spoken = _spoken(result, is_synthetic=is_synthetic)
+        return {"svg": _with_words(_encoded(figure, "svg"), spoken), "png": _encoded(figure, "png")}
 
 
 def mean_changes(result: TimecourseResult) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -169,6 +171,29 @@ def _draw_words(figure: Figure, first_panel: Axes, result: TimecourseResult, *, 
         "Research use only."
     )
     figure.text(0.1 / width, 0.15 / height, note, fontsize=7.5, color=MUTED, va="center")
+
+
+def _spoken(result: TimecourseResult, *, is_synthetic: bool) -> str:
+    """Return what a screen reader says: pairs and windows in which the arms differ."""
+    p_family, windows = result.arm_test.p_family, result.plan.window_names[1:]
+    differing = [
+        f"{region_in_words(source)} and {region_in_words(target)} at {windows[window]} (p = {p_in_words(p_value)})"
+        for edge, (source, target) in enumerate(result.plan.edges)
+        for window, p_value in enumerate(p_family[:, edge])
+        if p_value < LEVEL
+    ]
+    arms = " and ".join(_label(result, arm) for arm in range(2))
+    found = "; ".join(differing) or "in no pair and window"
+    label = " Synthetic data." if is_synthetic else ""
+    return f"Change of connectivity from baseline, {arms}. The arms differ: {found}. Research use only.{label}"
+
+
+def _with_words(drawn: bytes, spoken: str) -> bytes:
+    """Return an SVG that a screen reader can tell."""
+    head = f'<svg role="img" aria-label={quoteattr(spoken)} '.encode()
+    named = drawn.replace(b"<svg ", head, 1)
+    end = named.index(b">", named.index(head) + len(head)) + 1
+    return named[:end] + f"<title>{escape(spoken)}</title>".encode() + named[end:]
 
 
 def _label(result: TimecourseResult, arm: int) -> str:

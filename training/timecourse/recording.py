@@ -25,6 +25,7 @@ from predictor.scan.session import BaselineSession, Run
 from training.cohort.visit import CohortVisit
 from training.extraction.feature_table import FailedVisit
 from training.timecourse.window_plan import SECONDS_PER_MINUTE, SlidingPlan, WindowPlan
+from training.workers import worthwhile_jobs
 
 SIDECAR_REMEDY = "Write a side-car (same name, .json) with RepetitionTime in seconds, or use scans."
 
@@ -56,7 +57,7 @@ def measure_people(
         known = ", ".join(recipe.circuit.region_names[:20])
         raise ConfigError(f"the signals have no region {', '.join(unknown)}; they have {known}.", where="[edges]")
     tasks = (delayed(measure_visit)(visit, recipe, plan) for visit in visits)
-    parallel = Parallel(n_jobs=1 if len(visits) < 2 else n_jobs, return_as="generator")
+    parallel = Parallel(n_jobs=worthwhile_jobs(len(visits), n_jobs), return_as="generator")
     results = list(console.progress(parallel(tasks), total=len(visits), label="Measure windows"))
     measured = tuple(result for result in results if isinstance(result, PersonWindows))
     return measured, tuple(result for result in results if isinstance(result, FailedVisit))

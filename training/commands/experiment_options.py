@@ -1,0 +1,19 @@
+"""Arguments of every command that reads an experiment file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_experiment(parser: argparse.ArgumentParser, *, help: str, nargs: str | None = None) -> None:
+    """Add the experiment file, and the option that replaces single values of it."""
+    parser.add_argument("experiment", type=Path, nargs=nargs, metavar="EXPERIMENT.toml", help=help)
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="SECTION.KEY=VALUE",
+        help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
+    )

@@ -1,0 +1,88 @@
+"""Who computes the tasks of a command: processes of this machine, or the workers of a dask cluster.
+
+Everything that can be done in parallel is a joblib call with the number of processes it was given. `open_workers`
+decides where such calls run; the code that makes them is the same, and so are its results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed, parallel_config
+from joblib.parallel import get_active_backend
+
+from predictor.errors import WorkerLostError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ALL_PROCESSORS = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Where tasks are computed."""
+
+    n_jobs: int = ALL_PROCESSORS  # processes of this machine; without meaning for a cluster
+    scheduler: str | None = None  # a cluster's "tcp://HOST:PORT"; None: processes of this machine
+
+
+@contextmanager
+def open_workers(workers: Workers) -> Iterator[int]:
+    """Let the joblib calls of this thread run there; gives the `n_jobs` to make them with.
+
+    Raises
+    ------
+    UsageError
+        If dask is not installed, or the address is none.
+    ClusterError
+        If the cluster cannot be reached, has no workers, or other versions than this process.
+    WorkerLostError
+        If a process of this machine was killed; a cluster does its task again.
+    """
+    if workers.scheduler is None:
+        try:
+            yield workers.n_jobs
+        except BrokenProcessPool as error:
+            raise WorkerLostError("a process that computed was ended from outside.") from error
+        return
+    from training.cluster import connected  # dask takes half a second to import, and is an extra
+
+    with connected(workers.scheduler) as backend, parallel_config(backend):
+        yield backend.effective_n_jobs(ALL_PROCESSORS)
+
+
+def is_cluster_open() -> bool:
+    """Whether joblib calls of this thread run on a cluster."""
+    backend, _ = get_active_backend()
+    return bool(getattr(backend, "is_cluster", False))
+
+
+def one_thread_each() -> AbstractContextManager[Any]:
+    """Give processes one thread for linear algebra: answers must not change with the number of threads.
+
+    The workers of a cluster see to that themselves.
+    """
+    return nullcontext() if is_cluster_open() else parallel_config("loky", inner_max_num_threads=1)
+
+
+def worthwhile_jobs(n_tasks: int, n_jobs: int) -> int:
+    """Return `n_jobs`, or 1 where a second process is not worth its start.
+
+    A lone task goes to a cluster all the same: this machine may be one that nothing should be computed on.
+    """
+    return 1 if n_tasks < 2 and not is_cluster_open() else n_jobs
+
+
+def map_compiled(function: Callable[[Item], Result], items: Sequence[Item], *, n_jobs: int) -> Iterator[Result]:
+    """Results in the order of the items, of compiled code that holds no lock: threads here, tasks on a cluster."""
+    if is_cluster_open():
+        yield from Parallel(n_jobs=n_jobs, return_as="generator")(delayed(function)(item) for item in items)
+        return
+    with ThreadPoolExecutor(n_jobs) as threads:
+        yield from threads.map(function, items)
