@@ -44,7 +44,7 @@ html_math_renderer = "mathml"
 
 # The notebook comes without outputs and is run at every build.
 nb_execution_mode = "auto"
-nb_execution_timeout = 120
+nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_merge_streams = True
@@ -97,6 +97,7 @@ if (FOLDER / "gallery").is_dir():
         "download_all_examples": False,
         "show_memory": False,
         "show_signature": False,
+        "capture_repr": (),  # no value of the last line under a figure
         "abort_on_example_error": True,
         "write_computation_times": False,
         "remove_config_comments": True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -11,18 +12,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from predictor import console
 from predictor.command_parser import CommandHelp, CommandParser, commands_of
 from predictor.completion import add_completion
-from predictor.errors import PredictorError
+from predictor.errors import PredictorError, UsageError
 from predictor.exit_codes import DONE, INTERRUPTED, MEANING, OUR_BUG, exit_code_lines, exit_code_of
 from predictor.versions import version_lines
 
 # Matrix products differ in their last digits with the number of threads. With one thread, the command and the service
 # give the same bytes for the same visit, whatever the machine or the environment; our matrices are too small to gain.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+# What a disk or the owner of a folder refuses is no bug of ours, wherever it comes to light.
+REFUSED_BY_SYSTEM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 COMMAND_GROUP = "krp.commands"
 EPILOG = """\
@@ -69,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if code != DONE:
             sys.stderr.write(f"krp {arguments.command}: {MEANING.get(code, 'failed')} (exit {code})\n")
             sys.stderr.flush()
-        else:
+        elif arguments.command != "completion":  # its output goes into a shell, each time one is opened
             console.say(f"krp {arguments.command}: done")
     return code
 
@@ -102,20 +107,39 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.run(arguments))
     except PredictorError as error:
-        if arguments.debug:
-            traceback.print_exc()
-        with _despite_closed_pipes():
-            console.show_error(error)
-        return exit_code_of(error)
+        return _explain(error, is_traced=arguments.debug)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away (`krp ... | head`): nothing is wrong with the result.
         _silence_closed_pipes()
         return DONE
+    except OSError as error:
+        if error.errno in REFUSED_BY_SYSTEM:
+            return _explain(_in_our_words(error), is_traced=arguments.debug)
+        traceback.print_exc()
+        return OUR_BUG
     except Exception:  # the one place where a bug becomes an exit code
         traceback.print_exc()
         return OUR_BUG
+
+
+def _explain(error: PredictorError, *, is_traced: bool) -> int:
+    if is_traced:
+        traceback.print_exc()
+    with _despite_closed_pipes():
+        console.show_error(error)
+    return exit_code_of(error)
+
+
+def _in_our_words(error: OSError) -> UsageError:
+    """Say which file the system refused; a file without a name is the output itself."""
+    name = Path(os.fsdecode(error.filename)).name if isinstance(error.filename, str | bytes) else ""
+    return UsageError(
+        f"the system refused a file or a folder: {error.strerror}.",
+        where=name,
+        remedy="Look at the rights of the folders and at the room on the disk, then call the same command again.",
+    )
 
 
 @contextmanager

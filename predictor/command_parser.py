@@ -88,6 +88,7 @@ class CommandParser(argparse.ArgumentParser):
     """A parser that says what was meant when a word is misspelt, in the four parts of every error."""
 
     _greedy = ""
+    _misspelt = ""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         """Parse the words, and refuse unknown ones where they stand: this command knows what it takes.
@@ -99,6 +100,7 @@ class CommandParser(argparse.ArgumentParser):
         """
         words = [self._with_dashes(word) for word in (sys.argv[1:] if args is None else args)]
         self._greedy = self._greedy_option(words)
+        self._misspelt = self._misspelt_option(words)
         found, unknown = super().parse_known_args(words, namespace)
         if unknown:
             self._refuse(unknown[0])
@@ -107,6 +109,8 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the call, and end with exit code 2."""
         about = _ABOUT_ARGUMENT.fullmatch(message)
+        if self._misspelt:
+            self._refuse(self._misspelt)
         if self._greedy and "are required" in message:
             self._fail(message, remedy=f"{self._greedy} takes all words behind it: put it last, or an option after it.")
         self._fail(about["message"] if about else message, where=about["where"].split("/")[0] if about else "")
@@ -115,6 +119,8 @@ class CommandParser(argparse.ArgumentParser):
         """Refuse what is none of the choices; argparse alone would not say which one is nearest."""
         if action.choices is None or value in action.choices:
             return
+        if self._misspelt:
+            self._refuse(self._misspelt)
         what = action.metavar if isinstance(action.metavar, str) else action.dest.replace("_", " ")
         near = nearest(str(value), map(str, action.choices))
         known = "" if near else f"; expected {', '.join(map(str, action.choices))}"
@@ -138,6 +144,14 @@ class CommandParser(argparse.ArgumentParser):
         """Return an option among the words that may have swallowed an argument, empty if there is none."""
         known = self._option_string_actions
         return next((word for word in words if word in known and known[word].nargs in ("+", "*")), "")
+
+    def _misspelt_option(self, words: Sequence[str]) -> str:
+        """Return the first option that there is not: its value passes for an argument, and that would be blamed."""
+        if commands_of(self):  # most words are for a command below this one
+            return ""
+        options = (word for word in words if word.startswith("--") and word != "--")
+        known = tuple(self._option_string_actions)
+        return next((one for one in options if not any(name.startswith(one.partition("=")[0]) for name in known)), "")
 
     def _with_dashes(self, word: str) -> str:
         option, separator, value = str(word).partition("=")

@@ -251,11 +251,16 @@ def _write(path: Path, content: bytes, *, option: str) -> None:
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     except OSError as error:
-        raise UsageError(f"the file of {option} cannot be written: {error.strerror}.") from error
+        raise _not_written(option, error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         Path(name).replace(path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
-        raise UsageError(f"the file of {option} cannot be written: {error.strerror}.") from error
+        raise _not_written(option, error) from error
+
+
+def _not_written(option: str, error: OSError) -> UsageError:
+    remedy = "Name a file in a folder that can be written, on a disk with room."
+    return UsageError(f"the file of {option} cannot be written: {error.strerror}.", remedy=remedy)

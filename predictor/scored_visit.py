@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from predictor import pipeline
-from predictor.errors import ExplanationAbsentError, UsageError
+from predictor.argument_kind import check_kind
+from predictor.errors import ExplanationAbsentError
 from predictor.model.answer import answer_bytes
 from predictor.model.bundle import ModelBundle
 from predictor.model.outcome_definition import CovariateValue
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 NO_COVARIATES: Mapping[str, CovariateValue] = MappingProxyType({})
 N_CONTRIBUTIONS_SHOWN = 5
+_CALL: Final = "Call score_session(read_session(folder), load_bundle(folder), covariates={...})."
 
 
 def score_session(
@@ -49,7 +51,7 @@ def score_session(
     Raises
     ------
     UsageError
-        If covariates and bundle were mixed up.
+        If the arguments were mixed up.
     CircuitMismatchError
         If the visit was read for other regions than the model's.
     BundleIncompatibleError
@@ -57,11 +59,9 @@ def score_session(
     TableError
         If a covariate or one of its levels is unknown.
     """
-    if not isinstance(bundle, ModelBundle):
-        raise UsageError(
-            f"expected a model as second argument, found {type(bundle).__name__}.",
-            remedy="Call score_session(session, load_bundle(folder), covariates={...}).",
-        )
+    check_kind(session, BaselineSession, what="a visit as first argument", remedy=_CALL)
+    check_kind(bundle, ModelBundle, what="a model as second argument", remedy=_CALL)
+    check_kind(covariates, Mapping, what="a mapping from name to value as covariates", remedy=_CALL)
     return ScoredVisit(pipeline.score_session(session, covariates, bundle))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from predictor.argument_kind import check_kind
 from predictor.errors import SessionError
 from predictor.features.recipe import Recipe, default_recipe
 from predictor.scan.session import BaselineSession, VisitFiles, find_visits, read_visit
@@ -38,6 +39,8 @@ def read_session(
 
     Raises
     ------
+    UsageError
+        If something else was given as recipe.
     SessionError
         If there is no such visit, or more than one person.
     UnknownParticipantError
@@ -52,6 +55,7 @@ def read_session(
     predictor.errors.SessionError: expected a folder of fMRIPrep outputs, found none there.
     """
     recipe = recipe or default_recipe()
+    check_kind(recipe, Recipe, what="a recipe", remedy="Give bundle.recipe, or nothing for the default one.")
     files = visit
     if not isinstance(files, VisitFiles):
         files = _only_visit(Path(files), participant, session, bids_dir=bids_dir, recipe=recipe)

@@ -15,6 +15,8 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 SHARED = PROJECT.parent / "shared"
+# Servers that tests start would each start eight processes more, which judge answers of language models.
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 
 
 @pytest.fixture

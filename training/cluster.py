@@ -8,6 +8,7 @@ gone); and what can be wrong with a cluster has a name.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import types
@@ -49,7 +50,7 @@ _ONE_AT_A_TIME: Final = threading.Lock()
 _SMALL: Final = (str, bytes, int, float, complex, types.NoneType, Path, type, types.BuiltinFunctionType)
 
 
-class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc]  # joblib has no types
+class ClusterBackend(AutoBatchingMixin, ParallelBackendBase):
     """Submits joblib's batches to a cluster; `training.workers.open_workers` makes it the active backend."""
 
     supports_retrieve_callback = True
@@ -220,7 +221,7 @@ def connected(scheduler: str) -> Iterator[ClusterBackend]:
             remedy="Install it: pip install 'ketamine-response-predictor[cluster]'; or use --backend loky.",
         ) from error
     _check_address(scheduler)
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGEST_MESSAGE}):
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": LARGEST_MESSAGE}), _quiet_library():
         client = _client(Client, scheduler)
         try:
             _await_workers(client, scheduler)
@@ -230,6 +231,18 @@ def connected(scheduler: str) -> Iterator[ClusterBackend]:
             yield ClusterBackend(client)
         finally:
             client.close()
+
+
+@contextmanager
+def _quiet_library() -> Iterator[None]:
+    """Keep the library's tracebacks of a lost connection off the screen: our error says what happened."""
+    log = logging.getLogger("distributed")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _run(function: Any, args: list[Any], kwargs: Mapping[str, Any], shared: tuple[object, ...]) -> Any:

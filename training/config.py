@@ -341,8 +341,12 @@ def read_entries(path: Path, *, overrides: Sequence[str] = ()) -> tuple[dict[str
     try:
         text = path.read_text(encoding="utf-8")
         document = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("the experiment file cannot be read.", where=path.name) from error
+    except OSError as error:
+        raise ConfigError(
+            f"the experiment file cannot be read: {error.strerror}.", where=path.name, remedy="Check the path."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("the experiment file is not UTF-8 text.", where=path.name) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the experiment file is not TOML: {error}.", where=path.name) from error
     for override in overrides:

@@ -137,20 +137,11 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
             with start_run(store, config.name, name=model.name, parent=log) as run:
                 log_model(run, model, manifest.participants)
         first = estimators[models[0].name]
-        fitted_to = outcomes[models[0].name]
         permutation = chance_level(estimators, table, models, manifest, config, n_jobs=n_jobs)
-        with console.step("Prove that held-out people reach no fit"):
-            audit = _audit(models[0].name, table, manifest, config, n_jobs=n_jobs)
-        with console.step("Tell benefit from prognosis"):
-            benefit = _benefit(first, fitted_to, table, manifest, config, n_jobs=n_jobs)
-        with console.step("Try prediction intervals out"):
-            coverage = try_intervals(first, table, config, n_jobs=n_jobs)
         found: dict[str, Any] = {
             "permutation": permutation,
-            "audit": audit,
-            "benefit": benefit,
             "power": power_beside_baselines(models),
-            "coverage": coverage,
+            **_examined(first, models[0].name, outcomes[models[0].name], table, manifest, config, n_jobs=n_jobs),
         }
         log_findings(log, models, **found)
         bundle = registered = None
@@ -163,7 +154,7 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
             # Everything that people read stands in the log book before there is a version that could be used.
             bundle = _write_up(record, bundle, store=store, log=log)
             if bundle:
-                measured = gate_measurements(config, table, models, permutation, audit, logged_at, fitting_at)
+                measured = gate_measurements(config, table, models, permutation, found["audit"], logged_at, fitting_at)
                 registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
                 log.tags({"registered_model": registered.name, "registered_version": registered.version})
     return ExperimentResult(
@@ -190,6 +181,26 @@ def _write_up(record: ExperimentRecord, bundle: ModelBundle | None, *, store: St
     complete = with_reading_matter(bundle, record.document, previous=previous) if bundle else None
     log_record(log, record, complete, previous=previous)
     return complete
+
+
+def _examined(
+    first: Any,
+    name: str,
+    fitted_to: Any,
+    table: TrainingTable,
+    manifest: SplitManifest,
+    config: ExperimentConfig,
+    *,
+    n_jobs: int,
+) -> dict[str, Any]:
+    """Return what is asked about the model that counts only: audit, benefit and coverage."""
+    with console.step("Prove that held-out people reach no fit"):
+        audit = _audit(name, table, manifest, config, n_jobs=n_jobs)
+    with console.step("Tell benefit from prognosis"):
+        benefit = _benefit(first, fitted_to, table, manifest, config, n_jobs=n_jobs)
+    with console.step("Try prediction intervals out"):
+        coverage = try_intervals(first, table, config, n_jobs=n_jobs)
+    return {"audit": audit, "benefit": benefit, "coverage": coverage}
 
 
 def _benefit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 
@@ -24,6 +25,21 @@ def make_folder(folder: Path) -> None:
         raise UsageError(
             f"the output folder cannot be made: {error.strerror}.", where=folder.name, remedy=REMEDY
         ) from error
+
+
+def check_folder(folder: Path) -> None:
+    """Raise what `make_folder` would, and make nothing.
+
+    Raises
+    ------
+    UsageError
+        If a file is in the way, or the place cannot be written.
+    """
+    place = next(place for place in (folder.absolute(), *folder.absolute().parents) if os.path.exists(place))
+    if not place.is_dir():
+        raise UsageError("the output folder cannot be made: a file is in the way.", where=folder.name, remedy=REMEDY)
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError("the output folder cannot be written.", where=folder.name, remedy=REMEDY)
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -100,7 +100,7 @@ class Circuit(PresentedRecord):
         )
 
 
-def load_circuit(path: Path | None = None) -> Circuit:
+def load_circuit(path: Path | str | None = None) -> Circuit:
     """Circuit described by a TOML file, or the embedded fronto-limbic one.
 
     Parameters
@@ -121,10 +121,15 @@ def load_circuit(path: Path | None = None) -> Circuit:
     """
     if path is None:
         return embedded_circuit(DEFAULT_CIRCUIT)
+    path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CircuitError("the circuit file cannot be read.", where=path.name) from error
+    except OSError as error:
+        raise CircuitError(
+            f"the circuit file cannot be read: {error.strerror}.", where=path.name, remedy="Check the path."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CircuitError("the circuit file is not UTF-8 text.", where=path.name) from error
     try:
         return _circuit_of_toml(text)
     except CircuitError as error:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from predictor.argument_kind import check_kind
 from predictor.circuit.circuit import Circuit, Region
 from predictor.errors import CircuitMismatchError, FeatureError
 from predictor.features.estimates import Estimates, all_missing, combine_runs, finite_only, merged
@@ -62,6 +63,7 @@ PreparedRun = TypeVar("PreparedRun", RestRun, TaskRun)
 MeasuredRun = tuple[Run, Confounds]
 # Which half of a run; None is the whole.
 Half = Literal[0, 1] | None
+_FIRST_THE_VISIT: Final = "Give what read_session returned first, then a recipe, such as bundle.recipe."
 
 
 def extract_features(
@@ -92,11 +94,14 @@ def extract_features(
 
     Raises
     ------
+    UsageError
+        If the arguments were mixed up.
     CircuitMismatchError
         If the visit's scans were read for other regions than the recipe's.
     """
     started = perf_counter()
     recipe = recipe or default_recipe()
+    _check_kinds(session, recipe)
     _check_regions(session, recipe.circuit)
     # Matrix products differ in their last digits with the number of threads; the same visit must give the same numbers.
     with threadpool_limits(limits=1):
@@ -131,9 +136,20 @@ def session_quality(
         The visit, and how it is measured.
     confounds
         `session_confounds(session, recipe)`, if the caller has it already.
+
+    Raises
+    ------
+    UsageError
+        If the arguments were mixed up.
     """
+    _check_kinds(session, recipe)
     known = session_confounds(session, recipe) if confounds is None else confounds
     return judged_quality(run_quality(run, known[run.name]) for run in session.runs)
+
+
+def _check_kinds(session: object, recipe: object) -> None:
+    check_kind(session, BaselineSession, what="a visit as first argument", remedy=_FIRST_THE_VISIT)
+    check_kind(recipe, Recipe, what="a recipe as second argument", remedy=_FIRST_THE_VISIT)
 
 
 def _check_regions(session: BaselineSession, circuit: Circuit) -> None:

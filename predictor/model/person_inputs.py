@@ -183,7 +183,7 @@ def _refuse_unknown(names: Collection[str]) -> None:
 
 def _refuse_unknown_covariate(covariates: Mapping[str, CovariateValue], bundle: ModelBundle) -> None:
     known = [covariate.name for covariate in bundle.covariates]
-    unknown = sorted(set(covariates) - set(known))
+    unknown = sorted(str(name) for name in set(covariates) - set(known))
     expected = ", ".join(known) if known else "none"
     raise TableError(
         f"expected the covariates {expected}; found {unknown[0][:120]} too.",

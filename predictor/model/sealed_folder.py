@@ -89,7 +89,11 @@ def read_sealed_folder(folder: Path, *, expected: Collection[str]) -> tuple[dict
         If a file is missing, added, changed, too large, or not a regular file.
     """
     if not folder.is_dir():
-        raise BundleDamagedError("expected a bundle folder, found none.")
+        raise BundleDamagedError(
+            "expected a bundle folder, found none there.",
+            where=folder.name,
+            remedy="Check the path: a bundle is the folder that `krp train --bundle DIR` writes.",
+        )
     found = _regular_files(folder)
     if MANIFEST not in found:
         raise BundleDamagedError(f"the folder has no {MANIFEST}.", where=MANIFEST)

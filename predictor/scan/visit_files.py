@@ -213,9 +213,22 @@ def find_scans(folder: Path, *, participant_labels: Sequence[str] | None = None)
             scans = _scans_in(root, wanted)
             if scans:
                 return root, scans
+    _check_readable(roots)
     raise SessionError(
         "expected files named sub-<label>_..._desc-preproc_bold.nii.gz in func folders, found none.", where=folder.name
     )
+
+
+def _check_readable(roots: Sequence[Path]) -> None:
+    """Name a folder that may not be read: in a search, it looks as if it were empty."""
+    places = (place for root in roots for place in (root, *root.glob("sub-*")) if place.is_dir())
+    closed = next((place for place in places if not os.access(place, os.R_OK | os.X_OK)), None)
+    if closed is not None:
+        raise SessionError(
+            "expected folders that may be read, found one that may not.",
+            where=closed.name,
+            remedy="Ask the owner of the folder for the right to read it and what is in it.",
+        )
 
 
 def _scans_in(root: Path, labels: Sequence[str] | None) -> list[FoundScan]:
@@ -233,7 +246,8 @@ def _scans_in(root: Path, labels: Sequence[str] | None) -> list[FoundScan]:
 
 
 def _plain_labels(labels: Sequence[str]) -> list[str]:
-    return list(dict.fromkeys(label.removeprefix("sub-") for label in labels))
+    given = [labels] if isinstance(labels, str) else labels  # one label is as good as a list of one, and so is 12
+    return list(dict.fromkeys(str(label).removeprefix("sub-") for label in given))
 
 
 def _is_name(label: str) -> bool:

@@ -14,6 +14,7 @@ PAGE, TARGETS_CHART, OTHERS_CHART = "README.md", "targets.svg", "beside_others.s
 # Colour-blind safe (Okabe and Ito 2008), and never the only sign: missed rows say so.
 MET, MISSED, INK, LINE = "#0072b2", "#d55e00", "#222222", "#8c8c8c"
 WIDTH, NAME_WIDTH, VALUE_WIDTH, ROW, TOP = 1000, 430, 250, 24, 56
+NO_BREAK = "\u00a0"  # between a number and its unit
 INTRODUCTION = """\
 # Benchmarks
 
@@ -89,6 +90,7 @@ def _table(members: Sequence[Measurement]) -> str:
     for one in members:
         ours, other, ratio, asked, verdict = cells(one)
         verdict = "**missed**" if one.met is False else verdict
+        ours, ratio, asked = (cell.replace(" ", NO_BREAK) for cell in (ours, ratio, asked))
         lines.append(f"| {one.name} | {ours} | {other} | {ratio} | {asked} | {verdict} | {one.detail} |")
     return "\n".join(lines)
 
@@ -124,7 +126,7 @@ def _others_chart(measurements: Sequence[Measurement]) -> str:
     bars = [
         _row(
             number, one.name, place(math.log10(ratio)), start=place(0.0),
-            is_met=one.met is not False, value=f"{shown(ratio)} × {one.other_name}",
+            is_met=one.met is not False, value=_shortened(f"{shown(ratio)} × {one.other_name}", 40),
         )
         for number, (one, ratio) in enumerate(compared)
     ]  # fmt: skip
@@ -139,14 +141,17 @@ def _achieved(one: Measurement) -> str:
 def _row(number: int, name: str, end: float, *, start: float, is_met: bool, value: str) -> str:
     y, left = TOP + number * ROW, NAME_WIDTH + min(start, end)
     plain = name.replace("`", "")
-    shortened = plain if len(plain) <= 66 else plain[:65] + "…"
     missed = "" if is_met else " missed"
     return (
-        f'<text x="{NAME_WIDTH - 8}" y="{y + 15}" text-anchor="end">{escape(shortened)}</text>'
+        f'<text x="{NAME_WIDTH - 8}" y="{y + 15}" text-anchor="end">{escape(_shortened(plain, 66))}</text>'
         f'<rect x="{left:.1f}" y="{y + 4}" width="{max(abs(end - start), 1):.1f}" height="14" '
         f'fill="{MET if is_met else MISSED}"/>'
         f'<text x="{WIDTH - VALUE_WIDTH + 8}" y="{y + 15}">{escape(value)}{missed}</text>'
     )
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _chart(title: str, rows: Sequence[str], marks: Mapping[str, float]) -> str:

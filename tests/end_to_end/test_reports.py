@@ -195,7 +195,7 @@ def _names(page: Any) -> list[str]:
 @pytest.mark.parametrize("look", LOOKS, ids=str)
 def test_the_cohorts_page_is_accessible_and_nothing_is_cut_off(opened: Any, look: tuple[str, int]) -> None:
     LEGIBILITY.dress(opened, look)
-    LEGIBILITY.check(opened, "a cohort's quality")
+    LEGIBILITY.check(opened, "a cohort's quality", only_colours=look[0] == "dark")
     assert opened.evaluate(CUT_OFF) == []
 
 
@@ -262,3 +262,12 @@ def test_every_other_report_is_accessible_and_nothing_is_cut_off(
         LEGIBILITY.check(page, name)
         assert page.evaluate(CUT_OFF) == [], name
     context.close()
+
+
+def test_on_paper_no_column_lies_beyond_the_edge(browser: Any, reports: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 700, "height": 900})  # A4 less its margins
+    page.emulate_media(media="print")
+    for name, path in reports.items():
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, name
+    page.close()

@@ -53,6 +53,15 @@ def test_a_word_that_is_near_nothing_is_answered_with_all_there_are(
     assert "expected train, keys." in refusal(parser, "xyz", capsys)
 
 
+@pytest.mark.parametrize("words", ["train --jbos 3 group", "train --jbos 3"])
+def test_a_misspelt_option_is_named_though_its_value_passes_for_an_argument(
+    parser: CommandParser, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    shown = refusal(parser, words, capsys)
+    assert "there is no option --jbos." in shown
+    assert "Did you mean --jobs?" in shown
+
+
 def test_a_misspelt_option_is_answered_by_its_command(
     parser: CommandParser, capsys: pytest.CaptureFixture[str]
 ) -> None:

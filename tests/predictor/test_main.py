@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import subprocess
 import sys
@@ -42,6 +43,25 @@ def test_the_exit_code_and_the_last_line_agree(
 
     assert run_with(monkeypatch, fail) == code
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"(exit {code})")
+
+
+def test_a_full_disk_is_no_bug_of_ours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_: argparse.Namespace) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/srv/somebody/trial.tsv")
+
+    assert run_with(monkeypatch, fail) == 2
+    shown = capsys.readouterr().err
+    assert "No space left on device" in shown
+    assert "where   trial.tsv" in shown
+    assert "/srv" not in shown
+    assert "Traceback" not in shown
+
+
+def test_a_system_error_of_another_kind_stays_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: argparse.Namespace) -> int:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    assert run_with(monkeypatch, fail) == 70
 
 
 def test_an_error_is_shown_with_its_four_parts(

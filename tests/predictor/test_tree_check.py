@@ -423,6 +423,13 @@ def test_the_table_groups_what_visits_share(tree: Path) -> None:
     assert lines[-1].startswith("3 visits: 2 can be used, 1 cannot; 2 will lack features")
 
 
+def test_one_visit_is_counted_as_one(tree: Path) -> None:
+    alone = check_tree(tree, check_rules(default_recipe()), bids_dir=tree, participant_labels=["01"])
+    assert list(check_lines(alone, width=100))[-1] == (
+        "1 visit: 1 can be used, 0 cannot; 0 will lack features, 0 need a look"
+    )
+
+
 def test_real_tables_are_checked_with_headers_that_hold_no_data(shared: Path, tmp_path: Path) -> None:
     study = Path(shutil.copytree(shared / "data/aomic_piop2", tmp_path / "study"))
     for sidecar in study.rglob("*_desc-preproc_bold.json"):

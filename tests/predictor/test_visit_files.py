@@ -290,3 +290,14 @@ def test_folders_with_everyone_in_them_are_listed_once(tmp_path: Path, monkeypat
     events = {run.events for visit in visits_of(derivatives, raw) for run in visit.runs}
     assert events == {raw / "task-emomatching_events.tsv"}
     assert sorted(listed) == [derivatives, raw]
+
+
+def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub-01").mkdir()
+    # Rights do not hold for whoever runs the tests as root.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "sub-01")
+    with pytest.raises(SessionError, match="found one that may not") as caught:
+        visits_of(tmp_path)
+    assert caught.value.where == "sub-01"

@@ -85,7 +85,9 @@ def test_every_metric_that_the_page_names_exists(page: str) -> None:
 def test_every_command_of_the_page_is_one(page: str) -> None:
     lines = [line for block in re.findall(r"```sh[^\n]*\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
     commands = [
-        line[line.index("krp ") :].split(" >")[0] for line in lines if re.search(r"(^|\s)krp (?!@)", line) and "://krp@" not in line
+        line[line.index("krp ") :].split(" >")[0]
+        for line in lines
+        if re.search(r"(^|\s)krp (?!@)", line) and "://krp@" not in line
     ]
     assert len(commands) >= 6
     for command in commands:

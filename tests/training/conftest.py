@@ -38,6 +38,9 @@ from training.extraction.feature_table import FeatureTable
 from training.final_model import build_bundle
 from training.judged_models import make_estimators
 from training.log_book.tracking import Store, open_store, start_run
+from training.report.experiment_figures import drawn_figures
+from training.report.experiment_report import report_page
+from training.report.figure_frame import DrawnFigure
 from training.report.model_card import REQUIRED_ENTRIES
 from training.report.tripod_questions import QUESTIONS
 from training.shelf.registry import RegisteredVersion, register_bundle
@@ -137,6 +140,24 @@ def config(store_folder: Path) -> ExperimentConfig:
 def result(training_table: TrainingTable, config: ExperimentConfig) -> ExperimentResult:
     """Return a whole experiment: judged, logged, registered as version 1 of `small-model`."""
     return run_on_table(training_table, config, n_jobs=1)
+
+
+@pytest.fixture(scope="session")
+def drawn(result: ExperimentResult) -> dict[str, DrawnFigure]:
+    """Return the experiment's figures, people included; drawing them takes seconds."""
+    return drawn_figures(result.record.document, result.record.predictions)
+
+
+@pytest.fixture(scope="session")
+def drawn_without_people(result: ExperimentResult) -> dict[str, DrawnFigure]:
+    """Return the experiment's figures as drawn from aggregates."""
+    return drawn_figures(result.record.document, None)
+
+
+@pytest.fixture(scope="session")
+def page_without_people(result: ExperimentResult) -> str:
+    """Return the experiment's report as drawn and written from aggregates."""
+    return report_page(result.record, aggregates_only=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 Called by test_killed_registration.py: BUNDLE, then on standard input one STORE and moment per line: `12` is before the
 12th commit, `0.35s` after that time, wherever it then is. It prints one line per pair: how the process ended, 0 if it
-got to the end. One parent imports everything once and forks.
+got to the end. One parent does it once, in a store of its own, and forks: only the first time is slow.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
@@ -62,6 +63,8 @@ def _end_of(bundle: ModelBundle, where: str, moment: str) -> int:
 
 if __name__ == "__main__":
     found = load_bundle(Path(sys.argv[1]))
+    with TemporaryDirectory() as folder:
+        register_and_promote(found, f"{folder}/mlruns", version=1)
     for line in sys.stdin:
         sys.stdout.write(f"{_end_of(found, *line.split())}\n")
         sys.stdout.flush()

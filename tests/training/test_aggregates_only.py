@@ -24,9 +24,10 @@ from training.locked.locked_reference import reference_of
 from training.locked.locked_test import answer_all, run_locked_test
 from training.locked.openings import FileOpenings
 from training.report.cohort_record import cohort_document, data_flow
-from training.report.experiment_figures import drawn_figures, report_figures
+from training.report.experiment_figures import report_figures
 from training.report.experiment_record import ExperimentRecord, config_document, coverage_document
 from training.report.experiment_report import report_page
+from training.report.figure_frame import DrawnFigure
 from training.report.locked_test_page import locked_test_markdown, locked_test_page
 from training.report.model_record import subgroups
 from training.report.record_facts import limits_of_intervals
@@ -52,20 +53,23 @@ def values_of_people(result: ExperimentResult, training_table: TrainingTable) ->
     return {float(value) for values in found for value in np.ravel(values) if np.isfinite(value)}
 
 
-def test_no_number_of_the_report_is_one_of_a_person(result: ExperimentResult, values_of_people: set[float]) -> None:
-    page = report_page(result.record, aggregates_only=True)
-    shown = numbers_of_tables(page)
+def test_no_number_of_the_report_is_one_of_a_person(page_without_people: str, values_of_people: set[float]) -> None:
+    shown = numbers_of_tables(page_without_people)
     assert len(shown) > 100
     assert stand_for_a_person(shown, values_of_people) == []
 
 
-def test_the_report_is_made_from_aggregates_and_nothing_else(result: ExperimentResult) -> None:
+def test_the_report_is_made_from_aggregates_and_nothing_else(
+    result: ExperimentResult,
+    page_without_people: str,
+    drawn: dict[str, DrawnFigure],
+    drawn_without_people: dict[str, DrawnFigure],
+) -> None:
     alone = ExperimentRecord(result.record.document, None)
-    page = report_page(alone)
-    assert report_page(result.record, aggregates_only=True) == page
-    with_people = drawn_figures(result.record.document, result.record.predictions)
-    assert report_page(result.record, aggregates_only=True, drawn=with_people) == page
-    assert report_figures(result.record, aggregates_only=True, drawn=with_people) == report_figures(alone)
+    assert report_page(alone, drawn=drawn_without_people) == page_without_people
+    assert report_page(result.record, aggregates_only=True, drawn=drawn) == page_without_people
+    figures = report_figures(result.record, aggregates_only=True, drawn=drawn)
+    assert figures == report_figures(alone, drawn=drawn_without_people)
 
 
 def test_no_number_of_card_or_checklist_is_one_of_a_person(

@@ -37,7 +37,7 @@ from training.workers import Workers, one_thread_each, open_workers
 
 pytest.importorskip("distributed")
 HERE = Path(__file__).parent
-SECONDS_TO_START = 60
+SECONDS_TO_START = 240  # a busy machine takes its time to import what a worker needs
 N_VISITS, SECONDS_A_VISIT = 8, 0.5
 
 
@@ -86,16 +86,15 @@ def _wait_for(condition: object) -> None:
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    """Return a cluster that all tests of this module share; none may harm it."""
+    """Return a cluster that all tests of this module share; none but the last two may harm it."""
     with running_cluster(tmp_path_factory.mktemp("cluster")) as found:
         yield found
 
 
-@pytest.fixture(scope="module")
-def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCluster]:
-    """Return a cluster that may lose a worker, and then its scheduler."""
-    with running_cluster(tmp_path_factory.mktemp("doomed")) as found:
-        yield found
+@pytest.fixture
+def doomed(two_workers: RunningCluster) -> RunningCluster:
+    """Return that cluster to the two last tests that need it: the first kills a worker, the second the scheduler."""
+    return two_workers
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +141,36 @@ def test_a_cluster_judges_and_fits_the_same_numbers_as_one_process(
     assert np.array_equal(bundle.out_of_fold.residual, result.bundle.out_of_fold.residual)
 
 
+def test_a_finished_participant_is_not_computed_again_though_the_answer_was_lost(tmp_path: Path) -> None:
+    from slow_visits import REGIONS, SlowVisit
+
+    recipe, log = region_table_recipe(REGIONS), tmp_path / "readings"
+    visit = SlowVisit("sub-01", 1, log, 0.0)
+    extract_cohort([visit], recipe, tmp_path, n_jobs=1)
+    before = result_path(tmp_path, "sub-01").stat().st_ino
+    assert extract_visit(visit, recipe, tmp_path) is None  # as the scheduler does when the worker dies too early
+    assert log.read_text().count("\n") == 1
+    assert result_path(tmp_path, "sub-01").stat().st_ino == before
+
+
+def test_tasks_have_one_thread_share_what_comes_again_and_stay_in_their_process(two_workers: RunningCluster) -> None:
+    from slow_visits import fail, nested_backend, shared_sum, threads_of_libraries
+
+    numbers, table = np.arange(50_000.0), pd.DataFrame({"a": [1.0, 2.0]})
+    with open_workers(Workers(scheduler=two_workers.address)) as n_jobs:
+        parallel = Parallel(n_jobs=n_jobs)
+        assert {count for found in parallel(delayed(threads_of_libraries)() for _ in range(4)) for count in found} == {
+            1
+        }
+        found = parallel(delayed(shared_sum)(numbers, weight, table=table) for weight in range(20))
+        assert found == [numbers.sum() * weight + 3.0 for weight in range(20)]
+        assert parallel([delayed(nested_backend)()]) == [(0, "SequentialBackend")]
+        with pytest.raises(TrainingError, match="too small") as caught:
+            parallel([delayed(fail)(), delayed(fail)()])
+        assert caught.value.where == "[cohort]"
+        assert Parallel(n_jobs=1)([delayed(os.getpid)()]) == [os.getpid()]
+
+
 def test_a_killed_worker_costs_the_work_on_its_participant_and_nothing_else(
     doomed: RunningCluster, tmp_path: Path
 ) -> None:
@@ -176,36 +205,6 @@ def test_a_killed_worker_costs_the_work_on_its_participant_and_nothing_else(
     extract_cohort([replace(visit, seconds=0.0) for visit in visits], recipe, tmp_path / "alone", n_jobs=1)
     gather_table(tmp_path / "alone")
     assert files_of(tmp_path / "out") == files_of(tmp_path / "alone")
-
-
-def test_a_finished_participant_is_not_computed_again_though_the_answer_was_lost(tmp_path: Path) -> None:
-    from slow_visits import REGIONS, SlowVisit
-
-    recipe, log = region_table_recipe(REGIONS), tmp_path / "readings"
-    visit = SlowVisit("sub-01", 1, log, 0.0)
-    extract_cohort([visit], recipe, tmp_path, n_jobs=1)
-    before = result_path(tmp_path, "sub-01").stat().st_ino
-    assert extract_visit(visit, recipe, tmp_path) is None  # as the scheduler does when the worker dies too early
-    assert log.read_text().count("\n") == 1
-    assert result_path(tmp_path, "sub-01").stat().st_ino == before
-
-
-def test_tasks_have_one_thread_share_what_comes_again_and_stay_in_their_process(two_workers: RunningCluster) -> None:
-    from slow_visits import fail, nested_backend, shared_sum, threads_of_libraries
-
-    numbers, table = np.arange(50_000.0), pd.DataFrame({"a": [1.0, 2.0]})
-    with open_workers(Workers(scheduler=two_workers.address)) as n_jobs:
-        parallel = Parallel(n_jobs=n_jobs)
-        assert {count for found in parallel(delayed(threads_of_libraries)() for _ in range(4)) for count in found} == {
-            1
-        }
-        found = parallel(delayed(shared_sum)(numbers, weight, table=table) for weight in range(20))
-        assert found == [numbers.sum() * weight + 3.0 for weight in range(20)]
-        assert parallel([delayed(nested_backend)()]) == [(0, "SequentialBackend")]
-        with pytest.raises(TrainingError, match="too small") as caught:
-            parallel([delayed(fail)(), delayed(fail)()])
-        assert caught.value.where == "[cohort]"
-        assert Parallel(n_jobs=1)([delayed(os.getpid)()]) == [os.getpid()]
 
 
 def test_a_cluster_that_goes_away_is_an_error_with_a_name(doomed: RunningCluster) -> None:

@@ -55,6 +55,18 @@ def test_families_that_nobody_has_are_named_with_the_reason(
     assert "rest_fisher_z is missing" not in shown
 
 
+def test_a_file_as_dir_is_told_from_a_folder_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.tsv").touch()
+    assert main(["extract", str(tmp_path / "table.tsv"), str(tmp_path / "out"), "group"]) == 2
+    assert "expected a folder as DIR, found a file." in capsys.readouterr().err
+    assert main(["extract", str(tmp_path / "fmriprp"), str(tmp_path / "out"), "group"]) == 2
+    shown = capsys.readouterr().err
+    assert "where   fmriprp" in shown
+    assert "remedy  Check the path." in shown
+
+
 def test_bad_participant_is_named_and_the_others_are_done(
     small_trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,13 +94,19 @@ def test_participants_can_be_chosen_and_are_not_done_twice(
     assert not (tmp_path / "features.tsv").exists()
     capsys.readouterr()
     assert main(call) == 0
-    assert "1 participants were done before" in capsys.readouterr().err
+    assert "1 participant was done before" in capsys.readouterr().err
     assert main([*call[:-3], "sub-042"]) == 3
 
 
-def test_strategy_and_censoring_enter_the_recipe(small_trial: Path, tmp_path: Path) -> None:
+def test_strategy_and_censoring_enter_the_recipe_and_the_next_command(
+    small_trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     call = ["extract", str(small_trial), str(tmp_path), "participant", "--participant-label", "001", "--jobs", "1"]
-    assert main([*call, "--confound-strategy", "motion6", "--censor-mm", "0", "--no-deconvolution", "--quiet"]) == 0
+    options = ["--confound-strategy", "motion6", "--censor-mm", "0", "--no-deconvolution"]
+    assert main([*call, *options, "--bids-dir", str(small_trial)]) == 0
+    following = capsys.readouterr().err.split("; next: ")[1].splitlines()[0]
+    expected = "--confound-strategy motion6 --censor-mm 0.0 --no-deconvolution"
+    assert following == f"krp extract {small_trial} {tmp_path} group --bids-dir {small_trial} {expected}"
     recipe = json.loads((tmp_path / "recipe.json").read_text())
     assert recipe["confound_strategy"] == "motion6"
     assert recipe["deconvolve_seed"] is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ import pytest
 
 from predictor.errors import UsageError
 from training.experiment import ExperimentResult
-from training.report.experiment_figures import drawn_figures, report_figures
+from training.report.experiment_figures import report_figures
 from training.report.experiment_record import ExperimentRecord
 from training.report.experiment_report import report_page, write_report
-from training.report.figure_frame import in_words, wrapped
+from training.report.figure_frame import DrawnFigure, in_words, wrapped
 from training.report.model_figures import coefficients_figure
 from training.report.prediction_figures import calibration_figure
 from training.report.record_parts import first_model
 from training.training_table import TrainingTable
+
+Drawn = Mapping[str, DrawnFigure]
 
 
 class _Page(HTMLParser):
@@ -48,6 +51,12 @@ def page(result: ExperimentResult) -> str:
     return report_page(result.record)
 
 
+@pytest.fixture(scope="module")
+def figures(result: ExperimentResult) -> dict[str, str]:
+    """Return its figures as files."""
+    return report_figures(result.record)
+
+
 def test_needs_nothing_from_elsewhere_and_no_script(page: str) -> None:
     found = _Page(page)
     assert "script" not in found.tags
@@ -63,11 +72,14 @@ def test_links_and_drawings_refer_to_ids_that_occur_once(page: str) -> None:
     assert set(re.findall(r"url\(#([\w.-]+)\)", page)) <= set(found.ids)
 
 
-def test_says_research_use_only_and_that_data_are_synthetic(result: ExperimentResult, page: str) -> None:
+def test_says_research_use_only_and_that_data_are_synthetic(
+    result: ExperimentResult, page: str, drawn_without_people: Drawn
+) -> None:
     assert page.count("Research use only") >= 2
     assert "Synthetic data" not in page
     synthetic = {**result.record.document, "is_synthetic": True}
-    assert "Synthetic data, no real person" in report_page(ExperimentRecord(synthetic, None))
+    labelled = report_page(ExperimentRecord(synthetic, None), drawn=drawn_without_people)
+    assert "Synthetic data, no real person" in labelled
 
 
 @pytest.mark.parametrize(
@@ -80,30 +92,26 @@ def test_holds_every_section(page: str, part: str) -> None:
 
 
 def test_draws_a_dot_per_person_only_where_people_may_be_shown(
-    result: ExperimentResult, training_table: TrainingTable
+    result: ExperimentResult, training_table: TrainingTable, figures: dict[str, str], drawn_without_people: Drawn
 ) -> None:
     n_people = len(training_table.outcome)
-    shown, hidden = (report_figures(result.record, aggregates_only=one)["predictions"] for one in (False, True))
+    shown, hidden = figures["predictions"], report_figures(result.record, aggregates_only=True)["predictions"]
     assert shown.count("<use ") - hidden.count("<use ") >= n_people
     assert "No single person is shown" in hidden
-    without = report_figures(ExperimentRecord(result.record.document, None))
+    without = report_figures(ExperimentRecord(result.record.document, None), drawn=drawn_without_people)
     assert without["predictions"] == hidden
 
 
-def test_names_no_participant(result: ExperimentResult, training_table: TrainingTable) -> None:
-    page = report_page(result.record, aggregates_only=True)
-    assert not [name for name in training_table.inputs.index if name in page]
-    assert "Aggregates only" in page
+def test_names_no_participant(page_without_people: str, training_table: TrainingTable) -> None:
+    assert not [name for name in training_table.inputs.index if name in page_without_people]
+    assert "Aggregates only" in page_without_people
 
 
-def test_is_the_same_for_the_same_record(result: ExperimentResult, page: str) -> None:
-    assert report_page(result.record) == page
-
-
-def test_figures_that_are_drawn_already_make_the_same_page(result: ExperimentResult, page: str) -> None:
-    drawn = drawn_figures(result.record.document, result.record.predictions)
+def test_drawn_anew_or_drawn_already_page_and_figures_are_the_same(
+    result: ExperimentResult, page: str, figures: dict[str, str], drawn: Drawn
+) -> None:
     assert report_page(result.record, drawn=drawn) == page
-    assert report_figures(result.record, drawn=drawn) == report_figures(result.record)
+    assert report_figures(result.record, drawn=drawn) == figures
 
 
 def test_escapes_whatever_a_name_holds(result: ExperimentResult) -> None:
@@ -117,8 +125,7 @@ def test_escapes_whatever_a_name_holds(result: ExperimentResult) -> None:
     assert "<img" not in page
 
 
-def test_every_figure_stands_on_its_own(result: ExperimentResult) -> None:
-    figures = report_figures(result.record)
+def test_every_figure_stands_on_its_own(figures: dict[str, str]) -> None:
     assert set(figures) == {
         "data_flow", "models", "predictions", "calibration", "decision_curve", "permutation_null", "coefficients",
         "contributions", "benefit", "power", "coverage", "subgroups",
@@ -137,25 +144,32 @@ def test_shows_what_is_not_reported_as_a_gap(result: ExperimentResult) -> None:
     assert "GAP:" in page
 
 
-def test_headline_says_which_baselines_are_not_beaten(result: ExperimentResult, page: str) -> None:
+def test_headline_says_which_baselines_are_not_beaten(
+    result: ExperimentResult, page: str, drawn_without_people: Drawn
+) -> None:
     assert "Its error is smaller than that of every baseline." in page
     document = copy.deepcopy(dict(result.record.document))
     document["models"][-1]["gain_of_primary"]["corrected_interval"]["lower"] = -1.0
     unbeaten = document["models"][-1]["name"]
-    assert f"not shown to be better than {unbeaten}." in report_page(ExperimentRecord(document, None))
+    changed = report_page(ExperimentRecord(document, None), drawn=drawn_without_people)
+    assert f"not shown to be better than {unbeaten}." in changed
 
 
-def test_headline_claims_no_prediction_where_the_interval_holds_zero(result: ExperimentResult, page: str) -> None:
+def test_headline_claims_no_prediction_where_the_interval_holds_zero(
+    result: ExperimentResult, page: str, drawn_without_people: Drawn
+) -> None:
     assert "Elastic net predicts improvement of people it has not seen: R2 0." in page
     document = copy.deepcopy(dict(result.record.document))
     document["models"][0]["assessment"]["metrics"]["r2_interval"]["lower"] = -0.1
-    assert "Elastic net is not shown to predict improvement" in report_page(ExperimentRecord(document, None))
+    changed = report_page(ExperimentRecord(document, None), drawn=drawn_without_people)
+    assert "Elastic net is not shown to predict improvement" in changed
 
 
 def test_writes_whole_or_says_why_not(result: ExperimentResult, tmp_path: Path, page: str) -> None:
     assert write_report(result.record, tmp_path / "report.html").read_text(encoding="utf-8") == page
+    little = ExperimentRecord(_without_most(result.record.document), None)
     with pytest.raises(UsageError):
-        write_report(result.record, tmp_path / "nowhere" / "report.html")
+        write_report(little, tmp_path / "nowhere" / "report.html")
 
 
 def _without_most(document: Any) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def test_everyone_is_counted_once_with_the_reasons(out: Path) -> None:
 
 def test_what_did_not_happen_has_no_row(out: Path) -> None:
     lines = list(summary_lines(ExtractionSummary(("sub-01",), (), ()), out, seconds=1))
+    assert lines[0].startswith("1 visit in ")
     assert lines[1:] == ["  ok  1"]
 
 

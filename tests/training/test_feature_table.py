@@ -201,8 +201,18 @@ def test_failed_visit_leaves_no_result_of_an_earlier_time(tmp_path: Path) -> Non
 def test_results_of_two_recipes_make_no_table(tmp_path: Path) -> None:
     extract_cohort(VISITS[:2], RECIPE, tmp_path, n_jobs=1)
     extract_cohort(VISITS[2:], replace(RECIPE, families=("rest_fisher_z",)), tmp_path, n_jobs=1)
-    with pytest.raises(TableError, match=r"another recipe than recipe\.json: sub-01, sub-02"):
+    with pytest.raises(TableError, match=r"2 participants in it have results of another recipe: sub-01, sub-02"):
         gather_table(tmp_path)
+
+
+def test_a_table_beside_the_recipe_of_a_later_extraction_is_refused(tmp_path: Path) -> None:
+    extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)
+    gather_table(tmp_path)
+    other = replace(RECIPE, censor_framewise_displacement_mm=0.9)
+    extract_cohort(VISITS[:1], other, tmp_path, n_jobs=1)
+    with pytest.raises(TableError, match=r"another recipe than recipe\.json") as caught:
+        read_feature_table(tmp_path / "features.tsv")  # a model of it would measure scans in another way
+    assert caught.value.where == "features.tsv"
 
 
 def test_nothing_to_gather_is_said(tmp_path: Path) -> None:
@@ -304,6 +314,25 @@ def test_a_result_older_than_its_scan_is_made_anew(tmp_path: Path) -> None:
     os.utime(result_path(out, "sub-02"), (later, later))
     os.utime(scan, (later - 30, later - 30))
     assert extract_cohort(visits, RECIPE, out, n_jobs=1).extracted == ("sub-01",)
+
+
+def test_a_result_made_of_other_files_is_made_anew_however_old_they_are(tmp_path: Path) -> None:
+    """Events added later, another session, a scan replaced by a copy that kept its date, scans that are gone."""
+    out, events, scan = tmp_path / "out", tmp_path / "events.tsv", tmp_path / "scan.nii.gz"
+    scan.write_bytes(b"scan")
+    events.write_bytes(b"")
+    for path in (scan, events):
+        os.utime(path, (1, 1))
+    visit, again = replace(VISITS[0], input_files=(scan,)), ("sub-01",)
+    assert extract_cohort([visit], RECIPE, out, n_jobs=1).extracted == again
+    assert extract_cohort([visit], RECIPE, out, n_jobs=1).skipped == again
+    with_events = replace(visit, input_files=(scan, events))
+    assert extract_cohort([with_events], RECIPE, out, n_jobs=1).extracted == again
+    scan.write_bytes(b"another scan")
+    os.utime(scan, (1, 1))
+    assert extract_cohort([with_events], RECIPE, out, n_jobs=1).extracted == again
+    without = replace(with_events, seed=3, input_files=())  # cannot be read any more
+    assert [failure.participant_id for failure in extract_cohort([without], RECIPE, out, n_jobs=1).failed] == ["sub-01"]
 
 
 def test_a_file_where_a_person_s_folder_should_be_stops_nobody_else(tmp_path: Path) -> None:

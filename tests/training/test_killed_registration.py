@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -64,15 +65,25 @@ def copy_of(template: Path, folder: Path) -> Path:
     return folder
 
 
-def ends_of(bundle: Path, tries: list[tuple[str, int]]) -> list[int]:
-    """How each process ended: 9 killed, 0 at the end of the way."""
-    lines = "".join(f"{where} {number}\n" for where, number in tries)
+@pytest.fixture(scope="module")
+def killer(bundle_folder: Path) -> Iterator[Callable[[str, int], int]]:
+    """Lend what registers in a store until a commit, and tells how that process ended: 9 killed, 0 at the end."""
     # What the killed ones leave in the temporary folder goes with the test.
-    place = os.environ | {"TMPDIR": str(bundle.parent)}
-    done = subprocess.run(
-        [sys.executable, SCRIPT, bundle], input=lines, capture_output=True, text=True, check=True, env=place
-    )
-    return [int(line) for line in done.stdout.split()]
+    place = os.environ | {"TMPDIR": str(bundle_folder.parent)}
+    words = [sys.executable, SCRIPT, bundle_folder]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=bundle_folder.parent, env=place
+    ) as script:
+        asked, told = script.stdin, script.stdout
+        assert asked is not None
+        assert told is not None
+
+        def end_of(where: str, number: int) -> int:
+            asked.write(f"{where} {number}\n")
+            asked.flush()
+            return int(told.readline())
+
+        yield end_of
 
 
 def check_nothing_half_done_is_in_use(store: Store) -> None:
@@ -87,11 +98,11 @@ def check_nothing_half_done_is_in_use(store: Store) -> None:
 
 
 def test_killed_anywhere_it_leaves_nothing_half_registered_in_use(
-    template: Path, bundle_folder: Path, tmp_path: Path
+    template: Path, killer: Callable[[str, int], int], tmp_path: Path
 ) -> None:
     numbers = range(1, MOST_COMMITS + 1, EVERY)
     stores = [copy_of(template, tmp_path / str(number)) for number in numbers]
-    ends = ends_of(bundle_folder, [(str(store), number) for store, number in zip(stores, numbers, strict=True)])
+    ends = [killer(str(store), number) for store, number in zip(stores, numbers, strict=True)]
     assert ends[0] == signal.SIGKILL
     assert ends[-1] == 0, "the way has more commits than are tried; raise MOST_COMMITS"
     for folder in stores:
@@ -101,10 +112,14 @@ def test_killed_anywhere_it_leaves_nothing_half_registered_in_use(
 
 
 def test_on_postgresql_the_same_holds(
-    postgresql: str, complete_bundle: ModelBundle, bundle_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    postgresql: str,
+    complete_bundle: ModelBundle,
+    killer: Callable[[str, int], int],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where the files of a database without a folder are kept
     register_and_promote(complete_bundle, postgresql, version=1)
     for number in (12, 25, 38):
-        assert ends_of(bundle_folder, [(postgresql, number)]) == [signal.SIGKILL]
+        assert killer(postgresql, number) == signal.SIGKILL
         check_nothing_half_done_is_in_use(open_store(postgresql))

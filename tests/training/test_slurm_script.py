@@ -42,7 +42,7 @@ def test_tasks_that_run_at_once_leave_one_complete_folder(
     (tmp_path / "raw").symlink_to(small_trial)
     (tmp_path / "participants.txt").write_text("sub-001\nsub-002\n")
     tasks = [start(tmp_path, number) for number in (1, 2, 3)]  # the array is longer than the list
-    said = [task.communicate(timeout=300)[0] for task in tasks]
+    said = [task.communicate(timeout=600)[0] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0, 0], said
     assert "no participant has a number from 3 to 3" in said[2]
 

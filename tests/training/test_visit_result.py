@@ -70,7 +70,28 @@ def test_a_result_that_lacks_a_part_is_of_another_version(tmp_path: Path, key: s
         read_document(path)
 
 
-@pytest.mark.parametrize("cell", ["high", True, [1.0]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"reasons": [{}]},
+        {"reasons": ["motion-high"]},
+        {"reasons": [{"code": "motion-high", "severity": 1, "detail": ""}]},
+        {"quality": {"rest": None}},
+        {"quality": {"rest": {"minutes_kept": "long"}}},
+        {"quality": {"rest": {"minutes_kept": 10**400}}},
+        {"quality": {"rest": {"coverage": [1.0]}}},
+        {"quality": {"rest": {"coverage": {"vmPFC": "whole"}}}},
+    ],
+)
+def test_what_pages_and_tables_are_made_of_is_looked_at_before(tmp_path: Path, damage: dict[str, object]) -> None:
+    path = result_path(tmp_path, "sub-01")
+    path.parent.mkdir()
+    path.write_text(json.dumps(document() | damage))
+    with pytest.raises(TableError, match="no whole result"):
+        read_document(path)
+
+
+@pytest.mark.parametrize("cell", ["high", True, [1.0], 10**400])
 def test_a_number_that_is_none_is_named(cell: object) -> None:
     damaged = document()
     damaged["standard_errors"]["x"] = cell

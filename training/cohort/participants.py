@@ -83,7 +83,9 @@ def read_table_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise TableError(
-            f"the table cannot be read: {error.strerror}.", where=path.name, remedy="Check the path."
+            f"the table cannot be read: {error.strerror}.",
+            where=path.name,
+            remedy="Check the path; those of an experiment file count from the folder in which krp is called.",
         ) from error
 
 

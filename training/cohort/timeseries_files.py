@@ -7,7 +7,7 @@ them `_outliers.tsv`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -48,7 +48,7 @@ class TableFiles:
 @dataclass(frozen=True, slots=True)
 class _Table:
     path: Path
-    entities: dict[str, str | None]
+    entities: Mapping[str, str | None]
 
     @property
     def participant_id(self) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, progress
 from predictor.exit_codes import DONE, INVALID_INPUT, SOME_FAILED
+from predictor.record_card import counted
 from training.commands.cohort_commands import (
     add_cohort_options,
     derivatives_recipe,
@@ -88,8 +89,9 @@ def check_lines(checked: TreeCheck, *, width: int) -> Iterator[str]:
             yield from _row(same, width)
         yield ""
     yield (
-        f"{len(checked.participant_ids)} visits: {len(checked.usable)} can be used, {len(checked.unusable)} cannot; "
-        f"{_n_people(checked, 'missing')} will lack features, {_n_people(checked, 'flag')} need a look"
+        f"{counted(len(checked.participant_ids), 'visit')}: {len(checked.usable)} can be used, "
+        f"{len(checked.unusable)} cannot; {_n_people(checked, 'missing')} will lack features, "
+        f"{_n_people(checked, 'flag')} need a look"
     )
 
 

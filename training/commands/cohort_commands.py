@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say, show_error
 from predictor.exit_codes import DONE, SOME_FAILED
+from predictor.record_card import counted
 from predictor.visit_options import add_jobs, add_participant_labels, add_session
 from training.commands.worker_options import add_workers, workers_of
 
 if TYPE_CHECKING:
+    from predictor.errors import UsageError
     from predictor.features.recipe import Recipe
     from training.cohort.timeseries_table import TableVisit
     from training.cohort.visit import CohortVisit
     from training.extraction.feature_table import ExtractionSummary
+
+# What the group level must be told again: another recipe would compute everyone anew.
+_REPEATED_OPTIONS: Final = (
+    "bids_dir", "session", "tasks", "circuit", "confound_strategy", "censor_mm", "no_deconvolution", "atlas", "reader",
+)  # fmt: skip
 
 
 def add_extract(subparsers: Subparsers[Any]) -> None:
@@ -83,11 +91,13 @@ def add_cohort_options(parser: argparse.ArgumentParser) -> None:
 
 def _extract(arguments: argparse.Namespace) -> int:
     from training.extraction.extraction_summary import summary_lines
-    from training.extraction.feature_table import extract_cohort
+    from training.extraction.feature_table import check_one_recipe, extract_cohort
     from training.workers import open_workers
 
     start, workers = time.monotonic(), workers_of(arguments)
     visits, recipe = find_cohort(arguments)
+    if arguments.level == "group":
+        check_one_recipe(visits, recipe, arguments.out)
     if arguments.dry_run:
         return _show_plan(arguments, visits, recipe)
     with open_workers(workers) as n_jobs:
@@ -107,8 +117,9 @@ def _show_plan(arguments: argparse.Namespace, visits: Sequence[CohortVisit], rec
     """Show what would be done; that some cannot be read is said by the exit code, too."""
     from training.extraction.extraction_plan import plan_extraction
 
+    n_jobs = None if arguments.backend == "dask" else arguments.jobs
     plan = plan_extraction(
-        visits, recipe, arguments.out, n_jobs=arguments.jobs, force=arguments.force, reports=arguments.reports
+        visits, recipe, arguments.out, n_jobs=n_jobs, force=arguments.force, reports=arguments.reports
     )
     emit("\n".join(plan.lines()))
     say("dry run: nothing was computed or written")
@@ -130,17 +141,23 @@ def _gather(arguments: argparse.Namespace, summary: ExtractionSummary) -> None:
     )
     page = write_cohort_page(quality, out)
     n_missing = int(table.values.isna().to_numpy().sum())
-    emit(f"{len(table.values)} participants, {len(table.definitions)} features, {n_missing} missing values")
+    emit(f"{counted(len(table.values), 'participant')}, {len(table.definitions)} features, {n_missing} missing values")
     for family, reason in absent_families(table, out).items():
         emit(f"  {family} is missing for everyone: {reason}")
     say(f"quality of the cohort: {page}")
 
 
 def _next(arguments: argparse.Namespace) -> str:
-    """Return the command that most people call next."""
-    if arguments.level == "participant":
-        return f"krp extract {arguments.dir} {arguments.out} group"
-    return f"krp train EXPERIMENT.toml --set cohort.features={arguments.out}/features.tsv"
+    """Return the command that most people call next, with what was said about the data and their cleaning."""
+    if arguments.level == "group":
+        return f"krp train EXPERIMENT.toml --set cohort.features={arguments.out}/features.tsv"
+    words = ["krp", "extract", str(arguments.dir), str(arguments.out), "group"]
+    for name in _REPEATED_OPTIONS:
+        value = getattr(arguments, name)
+        if value is not None:
+            option = "--" + name.replace("_", "-")
+            words += [option] if value is True else [option, str(value)]
+    return shlex.join(words)
 
 
 def find_cohort(arguments: argparse.Namespace) -> tuple[Sequence[CohortVisit], Recipe]:
@@ -160,6 +177,18 @@ def find_cohort(arguments: argparse.Namespace) -> tuple[Sequence[CohortVisit], R
     return visits, recipe
 
 
+def no_folder(folder: Path) -> UsageError:
+    """Return the error for a DIR that is no folder."""
+    from predictor.errors import UsageError
+
+    found = "a file" if folder.is_file() else "none there"
+    return UsageError(
+        f"expected a folder as DIR, found {found}.",
+        where=folder.name,
+        remedy="Check the path. DIR is what fMRIPrep wrote, or a folder with region tables, and comes first.",
+    )
+
+
 def kind_of_cohort(arguments: argparse.Namespace) -> str:
     """Return the reader for `arguments.dir`: scans outrank tables, which may lie beside them in an fMRIPrep tree.
 
@@ -168,12 +197,11 @@ def kind_of_cohort(arguments: argparse.Namespace) -> str:
     UsageError
         If there is no such folder, or an option has no meaning for its kind of data.
     """
-    from predictor.errors import UsageError
     from training.cohort.timeseries_table import has_tables
 
     folder: Path = arguments.dir
     if not folder.is_dir():
-        raise UsageError("expected a folder as DIR, found none there.", where=folder.name)
+        raise no_folder(folder)
     reader: str | None = arguments.reader
     if reader is None:
         has_scans = next(folder.rglob("*_desc-preproc_bold.nii*"), None) is not None
@@ -225,7 +253,8 @@ def _refuse_options(arguments: argparse.Namespace, *names: str, kind: str = "reg
 
 def _report(summary: ExtractionSummary) -> None:
     if summary.skipped:
-        say(f"{len(summary.skipped)} participants were done before with the same recipe (--force computes them again)")
+        done_before = counted(len(summary.skipped), "participant was", "participants were")
+        say(f"{done_before} done before with the same recipe (--force computes them again)")
     for failure in summary.failed:
         show_error(failure.as_error())
     if summary.failed:

@@ -11,7 +11,7 @@ from predictor.console import emit, say, show_error
 from predictor.errors import UsageError
 from predictor.exit_codes import DONE, SOME_FAILED
 from predictor.visit_options import add_jobs
-from training.commands.cohort_commands import add_cohort_options
+from training.commands.cohort_commands import add_cohort_options, no_folder
 from training.commands.worker_options import add_workers, workers_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _timecourse(arguments: argparse.Namespace) -> int:
 
     workers = workers_of(arguments)
     if not arguments.dir.is_dir():
-        raise UsageError("expected a folder as DIR, found none there.", where=arguments.dir.name)
+        raise no_folder(arguments.dir)
     n_permutations = DEFAULT_PERMUTATIONS if arguments.permutations is None else arguments.permutations
     seed = DEFAULT_SEED if arguments.seed is None else arguments.seed
     if not FEWEST_PERMUTATIONS <= n_permutations <= MOST_PERMUTATIONS or seed < 0:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from joblib import cpu_count
+
 from predictor.console import duration, table
 from predictor.errors import TableError
 from predictor.features.recipe import Recipe
+from predictor.record_card import counted
 from training.cohort.feature_file import RECIPE_HASH
 from training.cohort.visit import CohortVisit
 from training.extraction.feature_table import is_done
-from training.extraction.visit_result import read_document, result_path
+from training.extraction.visit_result import INPUT_FILES, input_sizes, read_document, result_path
+from training.output_files import check_folder
 
 State = Literal["to do", "done", "cannot"]
 
@@ -46,7 +49,7 @@ class ExtractionPlan:
     """What would become of every visit, and what it would take."""
 
     visits: tuple[VisitPlan, ...]
-    n_processes: int
+    n_processes: int | None  # None: a cluster's workers, whose number is not asked for
     has_reports: bool
 
     @property
@@ -56,13 +59,13 @@ class ExtractionPlan:
 
     @property
     def seconds(self) -> float:
-        """Expected time, of all processes together; nothing where nothing is to do."""
+        """Expected time until all are done, on a cluster of one worker; nothing where nothing is to do."""
         if not self.waiting:
             return 0.0
         n_megabytes = sum(visit.n_bytes for visit in self.waiting) / 1e6
         per_visit = SECONDS_PER_VISIT + (SECONDS_PER_REPORT if self.has_reports else 0.0)
         work = len(self.waiting) * per_visit + n_megabytes * SECONDS_PER_MB
-        return SECONDS_TO_START + work / min(self.n_processes, len(self.waiting))
+        return SECONDS_TO_START + work / min(self.n_processes or 1, len(self.waiting))
 
     @property
     def n_bytes_written(self) -> int:
@@ -82,21 +85,32 @@ class ExtractionPlan:
         ]
         yield from table([head, *rows]).splitlines()
         n_done, n_cannot = len(self.of("done")), len(self.of("cannot"))
-        yield f"{len(self.visits)} visits: {len(self.waiting)} to do, {n_done} done before, {n_cannot} cannot be read"
+        sums = f"{len(self.waiting)} to do, {n_done} done before, {n_cannot} cannot be read"
+        yield f"{counted(len(self.visits), 'visit')}: {sums}"
         if self.waiting:
             n_megabytes = max(1, round(sum(visit.n_bytes for visit in self.waiting) / 1e6))
+            by_whom = "of one processor, shared by the cluster's workers,"
+            if self.n_processes is not None:
+                by_whom = f"with {counted(self.n_processes, 'process', 'processes')}"
             yield (
-                f"expected: about {duration(self.seconds)} with {self.n_processes} processes for {n_megabytes} MB of "
-                f"inputs, {max(1, round(self.n_bytes_written / 1e6))} MB of results"
+                f"expected: about {duration(self.seconds)} {by_whom} for "
+                f"{n_megabytes} MB of inputs, {max(1, round(self.n_bytes_written / 1e6))} MB of results"
             )
 
 
 def plan_extraction(
-    visits: Sequence[CohortVisit], recipe: Recipe, out: Path, *, n_jobs: int = -1, force: bool, reports: bool
+    visits: Sequence[CohortVisit], recipe: Recipe, out: Path, *, n_jobs: int | None = -1, force: bool, reports: bool
 ) -> ExtractionPlan:
-    """Return what `extract_cohort` would do with the same arguments; reads results and file sizes, writes nothing."""
+    """Return what `extract_cohort` would do with the same arguments; reads results and file sizes, writes nothing.
+
+    Raises
+    ------
+    UsageError
+        If the folder cannot be written.
+    """
+    check_folder(out)
     plans = tuple(_plan(visit, recipe, out, force=force, reports=reports) for visit in visits)
-    return ExtractionPlan(plans, (os.cpu_count() or 1) if n_jobs == -1 else n_jobs, reports)
+    return ExtractionPlan(plans, cpu_count() if n_jobs == -1 else n_jobs, reports)
 
 
 def _plan(visit: CohortVisit, recipe: Recipe, out: Path, *, force: bool, reports: bool) -> VisitPlan:
@@ -125,6 +139,8 @@ def _why_to_do(visit: CohortVisit, recipe: Recipe, out: Path, *, force: bool, re
         return "its result is damaged"
     if document[RECIPE_HASH] != recipe.recipe_hash:
         return "made with another recipe"
+    if document.get(INPUT_FILES) != input_sizes(visit):
+        return "other files than before"
     if any(file.stat().st_mtime_ns > path.stat().st_mtime_ns for file in visit.input_files):
         return "a file changed since"
     return "no report yet" if reports else "its result lacks features"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from predictor.console import duration, table
+from predictor.record_card import counted
 from training.extraction.feature_table import ExtractionSummary, FailedVisit
 from training.extraction.visit_result import read_document, result_path
 
@@ -32,7 +33,7 @@ def summary_lines(summary: ExtractionSummary, out: Path, *, seconds: float) -> I
     rows = [(state, str(n_people[state]), _counted(code for codes in states.get(state, ()) for code in codes))
             for state in _STATES]  # fmt: skip
     rows.append(("failed", str(len(summary.failed)), _of_failures(summary.failed)))
-    yield f"{sum(n_people.values()) + len(summary.failed)} visits in {duration(seconds)}"
+    yield f"{counted(sum(n_people.values()) + len(summary.failed), 'visit')} in {duration(seconds)}"
     yield from table([row for row in rows if row[1] != "0"]).splitlines()
 
 

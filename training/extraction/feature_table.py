@@ -1,8 +1,8 @@
 """Features of a whole cohort: extracted visit by visit, kept on disk, gathered into one table.
 
-A visit's result is one JSON file, written at once or not at all; a visit whose result carries the recipe's hash, and is
-newer than all its inputs, is not computed again. The table is gathered from those files, so that participants can be
-extracted on different machines.
+A visit's result is one JSON file, written at once or not at all; a visit whose result carries the recipe's hash, and
+was made of the same files and after them, is not computed again. The table is gathered from those results, so that
+participants can be extracted on different machines.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from predictor.features.feature_vector import FeatureDefinition
 from predictor.features.recipe import Recipe, recipe_from_document
 from predictor.features.run_preparation import session_confounds
 from predictor.features.session_designs import session_designs
+from predictor.record_card import counted
+from predictor.scan.tsv_table import MISSING_CELLS
 from training.cohort.feature_file import (
     INPUT_DIGEST,
     RECIPE_HASH,
@@ -44,7 +46,9 @@ from training.extraction.feature_files import (
 )
 from training.extraction.visit_reports import forget_report, has_report, write_report
 from training.extraction.visit_result import (
+    INPUT_FILES,
     VisitResult,
+    input_sizes,
     json_text,
     read_document,
     read_object,
@@ -168,6 +172,19 @@ def extract_cohort(
     )
 
 
+def check_one_recipe(visits: Sequence[CohortVisit], recipe: Recipe, out: Path) -> None:
+    """Refuse a folder from which no table could be gathered after these visits, before they are extracted.
+
+    Raises
+    ------
+    TableError
+        If it holds others' results of another recipe, or a damaged one.
+    """
+    ours = {visit.participant_id for visit in visits}
+    others = [path for path in _result_files(out) if path.parent.name not in ours]
+    _refuse_others([path.parent.name for path in others if read_document(path)[RECIPE_HASH] != recipe.recipe_hash])
+
+
 def extract_visit(visit: CohortVisit, recipe: Recipe, out: Path, *, reports: bool = False) -> FailedVisit | None:
     """Extract one visit and write its file, and its report if one is wanted; None when that went well.
 
@@ -207,7 +224,7 @@ def gather_table(out: Path) -> FeatureTable:
     TableError
         If a result is damaged or was made with another recipe than `recipe.json`.
     """
-    paths = sorted(out.glob("sub-*/sub-*_features.json"))
+    paths = _result_files(out)
     if not paths or not (out / RECIPE_FILE).is_file():
         raise SessionError(
             "expected results of `krp extract ... participant` in the output folder, found none.",
@@ -250,7 +267,7 @@ def read_feature_table(path: Path) -> FeatureTable:
     ------
     PredictorError
         What `training.cohort.feature_file` raises; TableError if features.json, standard_errors.tsv or recipe.json is
-        damaged, or recipe.json was written by another version.
+        damaged, or recipe.json was written by another version or is not the table's.
     """
     folder = path if path.is_dir() else path.parent
     if path.is_dir() and not (path / TABLE_FILE).is_file():
@@ -264,10 +281,19 @@ def read_feature_table(path: Path) -> FeatureTable:
     standard_errors = read_ready_table(errors) if is_ours and errors.is_file() else None
     if not is_ours or not (folder / RECIPE_FILE).is_file():
         return _ready(ready, standard_errors=standard_errors)
+    recipe = _read_recipe(folder / RECIPE_FILE)
+    hashes = ready.sources.get(RECIPE_HASH)
+    if hashes is not None and set(hashes) - MISSING_CELLS - {recipe.recipe_hash}:
+        # A later extraction replaced the recipe: a model of this table would measure scans in another way.
+        raise TableError(
+            f"the table was made with another recipe than {RECIPE_FILE}.",
+            where=table.name,
+            remedy="Run `krp extract DIR OUT group` again, with the options that the cohort shall have.",
+        )
     return _ready(
         ready,
         standard_errors=standard_errors,
-        recipe=_read_recipe(folder / RECIPE_FILE),
+        recipe=recipe,
         quality=_read_quality(folder / QUALITY_FILE, ready.values.index),
     )
 
@@ -299,11 +325,12 @@ def _ready(
 
 
 def is_done(visit: CohortVisit, recipe: Recipe, out: Path, *, reports: bool) -> bool:
-    """Whether there is a whole result of this recipe, and no input was changed after it."""
+    """Whether there is a whole result of this recipe and these files, none of which was changed after it."""
     path = result_path(out, visit.participant_id)
     try:
         document = read_document(path)
-        if document[RECIPE_HASH] != recipe.recipe_hash:
+        # A copy may keep a date before the result's: other names or sizes are other files all the same.
+        if document[RECIPE_HASH] != recipe.recipe_hash or document.get(INPUT_FILES) != input_sizes(visit):
             return False
         result_of(document, feature_definitions(recipe))
         made_at = path.stat().st_mtime_ns
@@ -349,13 +376,22 @@ def _read_results(paths: Sequence[Path], recipe: Recipe) -> list[VisitResult]:
             results.append(result_of(document, definitions))
         else:
             others.append(document[PARTICIPANT_ID])
-    if others:
+    _refuse_others(others)
+    return results
+
+
+def _result_files(out: Path) -> list[Path]:
+    return sorted(out.glob("sub-*/sub-*_features.json"))
+
+
+def _refuse_others(participants: Sequence[str]) -> None:
+    if participants:
+        people = counted(len(participants), "participant")
         raise TableError(
-            f"{len(others)} participants were extracted with another recipe than {RECIPE_FILE}: {listed(others)}.",
-            where=RECIPE_FILE,
+            f"{people} in it have results of another recipe: {listed(participants)}.",
+            where="output folder",
             remedy="Run `krp extract DIR OUT participant` again for them, or use another output folder.",
         )
-    return results
 
 
 def _read_recipe(path: Path) -> Recipe:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from training.cohort.visit import CohortVisit
 EXTRACT_AGAIN = "Remove the file and run `krp extract DIR OUT participant` again."
 # Mappings from feature name to number or null; every feature stands in each of them.
 VALUES, STANDARD_ERRORS, FIRST_HALF, SECOND_HALF = "values", "standard_errors", "first_half", "second_half"
+INPUT_FILES = "input_files"  # by name: bytes of every file that the result was made of
 NUMBERS = (VALUES, STANDARD_ERRORS, FIRST_HALF, SECOND_HALF)
 _KINDS = {
     PARTICIPANT_ID: str,
@@ -34,6 +37,9 @@ _KINDS = {
     "quality": dict,
     "designs": dict,
 }
+# What is no number of a run's quality.
+_BY_REGION = ("coverage", "temporal_snr")
+_TEXTS_OF_RUN = ("confound_strategy", "fallback_reason", "notes")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +86,7 @@ def result_document(
         "session_id": visit.session_id,
         RECIPE_HASH: vector.recipe_hash,
         INPUT_DIGEST: vector.input_digest,
+        INPUT_FILES: input_sizes(visit),
         VALUES: vector.by_name(),
         STANDARD_ERRORS: vector.standard_errors_by_name(),
         FIRST_HALF: first_half,
@@ -92,6 +99,15 @@ def result_document(
     }
 
 
+def input_sizes(visit: CohortVisit) -> dict[str, int]:
+    """Return the bytes of a visit's input files by name; those that are not there are left out."""
+    sizes: dict[str, int] = {}
+    for file in visit.input_files:
+        with suppress(OSError):
+            sizes[file.name] = file.stat().st_size
+    return sizes
+
+
 def read_document(path: Path) -> dict[str, Any]:
     """Return the document of a participant's file.
 
@@ -101,7 +117,7 @@ def read_document(path: Path) -> dict[str, Any]:
         If the file is damaged, holds another person's result, or was written by an older version.
     """
     document = read_object(path)
-    if not all(isinstance(document.get(key), kind) for key, kind in _KINDS.items()):
+    if not _is_whole(document):
         raise TableError("the file is no whole result of this version.", where=path.name, remedy=EXTRACT_AGAIN)
     if document[PARTICIPANT_ID] != path.parent.name:
         raise TableError("the file holds another participant's result.", where=path.name, remedy=EXTRACT_AGAIN)
@@ -144,10 +160,36 @@ def json_text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def _is_whole(document: Mapping[str, Any]) -> bool:
+    """Whether every part is there and of the kind that tables and pages are made of."""
+    return (
+        all(isinstance(document.get(key), kind) for key, kind in _KINDS.items())
+        and all(isinstance(one, dict) and _has_texts(one) for one in document["reasons"])
+        and all(isinstance(run, dict) and _is_run(run) for run in document["quality"].values())
+    )
+
+
+def _has_texts(reason: Mapping[str, Any]) -> bool:
+    return all(isinstance(reason.get(key), str) for key in ("code", "severity", "detail"))
+
+
+def _is_run(run: Mapping[str, Any]) -> bool:
+    by_region = [run.get(key) or {} for key in _BY_REGION]
+    numbers = [value for key, value in run.items() if key not in (*_BY_REGION, *_TEXTS_OF_RUN)]
+    return all(isinstance(one, dict) for one in by_region) and all(
+        _is_number(value) for value in chain(numbers, *(one.values() for one in by_region))
+    )
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is null, or a number that fits a float."""
+    return value is None or type(value) is float or (type(value) is int and abs(value) <= sys.float_info.max)
+
+
 def _in_order(
     numbers: Mapping[str, Any], definitions: Sequence[FeatureDefinition], participant_id: str
 ) -> NDArray[np.float64]:
     """Return the features' numbers, NaN for null."""
-    if not all(d.name in numbers and type(numbers[d.name]) in (int, float, NoneType) for d in definitions):
+    if not all(d.name in numbers and _is_number(numbers[d.name]) for d in definitions):
         raise TableError("the file lacks features of its recipe.", where=participant_id, remedy=EXTRACT_AGAIN)
     return np.array([np.nan if numbers[d.name] is None else numbers[d.name] for d in definitions], dtype=np.float64)

@@ -22,6 +22,7 @@ from training.locked.drift import Change, FeatureDrift, feature_drift, performan
 from training.locked.locked_cohort import LockedCohort
 from training.locked.locked_reference import LockedReference
 from training.locked.openings import Opening
+from training.report.record_reading import with_interval
 
 Floats = NDArray[np.float64]
 
@@ -116,7 +117,7 @@ def headline(document: Mapping[str, Any]) -> str:
     )  # fmt: skip
     return (
         f"On {document['cohort']['n_answered']} people of {document['cohort']['name']}, none of them in training, "
-        f"{document['model']['label']} reaches R2 {r2:.2f} [{interval['lower']:.2f}, {interval['upper']:.2f}] and a "
+        f"{document['model']['label']} reaches R2 {with_interval(r2, interval)} and a "
         f"mean absolute error of {locked['mae']:.2f} {unit}, against {constant['mae']:.2f} of the training mean: "
         f"{verdict} (permutation p = {document['permutation']['p_value']:.2g})."
     )

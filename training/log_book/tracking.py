@@ -243,7 +243,7 @@ def _connected(address: StoreAddress) -> MlflowClient:
         raise UsageError(
             f"the store's {DATABASE} cannot be opened by this version of MLflow.",
             where=DATABASE,
-            remedy="Name another store; a damaged or newer database cannot be used.",
+            remedy="Look whether there is room on the disk; a damaged or newer database needs another store.",
         ) from error
     return client
 

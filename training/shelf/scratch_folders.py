@@ -38,10 +38,16 @@ def artifact_orphans(store: Store) -> Iterator[tuple[Path, str]]:
 def forgotten_scratch(now_s: float) -> Iterator[Path]:
     """Return our own temporary folders that nobody has touched for an hour."""
     for folder in _folders(Path(tempfile.gettempdir())):
-        if SCRATCH.fullmatch(folder.name):
-            status = folder.stat()
-            if status.st_uid == os.getuid() and now_s - status.st_mtime > OLD_S:
-                yield folder
+        if SCRATCH.fullmatch(folder.name) and _is_forgotten(folder, now_s):
+            yield folder
+
+
+def _is_forgotten(folder: Path, now_s: float) -> bool:
+    try:
+        status = folder.stat()
+    except FileNotFoundError:  # another training has just finished with it
+        return False
+    return status.st_uid == os.getuid() and now_s - status.st_mtime > OLD_S
 
 
 def _folders(place: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from predictor.errors import UsageError
 from predictor.features.recipe import Recipe, default_recipe
 from predictor.scan.session import read_visit
 from predictor.scan.visit_files import VisitFiles
-from training.output_files import make_folder
+from training.output_files import check_folder, make_folder
 from training.simulation.bids_writer import write_dataset, write_json, write_visit
 from training.simulation.planted_truth import half_run_edges, truth_document
 from training.simulation.trial import SimulatedPerson, TrialPlan, simulate_people
@@ -54,6 +54,7 @@ def simulate_dataset(
     _check_free(out)
     people = simulate_people(plan, circuit)
     make_folder(out.parent)
+    check_folder(out.parent)
     partial = Path(mkdtemp(prefix=f".{out.name}-partial-", dir=out.parent))
     try:
         partial.chmod(0o755)

@@ -23,7 +23,7 @@ from scipy import signal
 
 from predictor import console
 from predictor.errors import UsageError
-from training.output_files import make_folder
+from training.output_files import check_folder, make_folder
 from training.simulation.bids_writer import write_json, write_tsv
 from training.simulation.head_motion import HeadMotion, draw_head_motion
 from training.simulation.neural_model import haemodynamic_response
@@ -108,6 +108,7 @@ def simulate_infusion(out: Path, plan: InfusionPlan) -> None:
             remedy="Name a new folder, or remove that one first.",
         )
     make_folder(out.parent)
+    check_folder(out.parent)
     partial = Path(mkdtemp(prefix=f".{out.name}-partial-", dir=out.parent))
     try:
         partial.chmod(0o755)
