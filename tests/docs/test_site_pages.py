@@ -38,6 +38,7 @@ def test_every_page_can_be_reached_from_the_navigation(project: Path) -> None:
         for tree in re.findall(r"```\{toctree\}\n(.*?)```", (docs / f"{page}.md").read_text("utf-8"), flags=re.DOTALL):
             entries = [line for line in tree.splitlines() if line.strip() and not line.startswith(":")]
             for entry in entries:
-                found = docs.joinpath(page).parent.glob(f"{entry.strip()}.md")
+                place = re.sub(r"^.*<(.*)>$", r"\1", entry.strip())  # Title <page>
+                found = docs.joinpath(page).parent.glob(f"{place}.md")
                 waiting += [str(path.relative_to(docs).with_suffix("")) for path in found]
     assert sorted(page for page in pages - reached if page.split("/")[0] not in NOT_IN_THE_SITE) == []

@@ -6,14 +6,13 @@ import numpy as np
 
 from predictor.circuit.circuit import load_circuit
 from predictor.report.connectome_figure import (
-    NEGATIVE,
-    POSITIVE,
     EdgeValue,
     RegionValue,
     activation_svg,
     glass_brain_svg,
     matrix_svg,
 )
+from predictor.report.palette import ABOVE_ZERO, BELOW_ZERO
 
 PAIRS = [("amygdala_L", "vmPFC"), ("amygdala_L", "dACC"), ("amygdala_R", "vmPFC"), ("amygdala_R", "dACC")]
 UNDIRECTED = [EdgeValue(*pair, value, 0.1) for pair, value in zip(PAIRS, (0.5, -0.4, 0.1, None), strict=True)]
@@ -68,8 +67,8 @@ def test_nothing_known_is_no_error() -> None:
 
 def test_the_glass_brain_draws_every_known_pair_in_three_views() -> None:
     svg = glass_brain_svg(UNDIRECTED, load_circuit(), name="g", title="t", unit="z")
-    assert svg.count(POSITIVE) == 2 * 3
-    assert svg.count(NEGATIVE) == 1 * 3
+    assert svg.count(ABOVE_ZERO) == 2 * 3
+    assert svg.count(BELOW_ZERO) == 1 * 3
 
 
 def test_of_many_pairs_the_strongest_are_drawn(rng: np.random.Generator) -> None:
@@ -78,7 +77,7 @@ def test_of_many_pairs_the_strongest_are_drawn(rng: np.random.Generator) -> None
     pairs = [(a, b) for i, a in enumerate(names) for b in names[:i]]
     edges = [EdgeValue(*pair, 1.0 + number, None) for number, pair in enumerate(pairs * 2)]
     assert len(edges) > 100
-    assert glass_brain_svg(edges, circuit, name="g", title="t", unit="z").count(POSITIVE) == 100 * 3
+    assert glass_brain_svg(edges, circuit, name="g", title="t", unit="z").count(ABOVE_ZERO) == 100 * 3
 
 
 def test_activations_are_points_with_intervals() -> None:
@@ -89,4 +88,4 @@ def test_activations_are_points_with_intervals() -> None:
         assert ">missing<" in drawn[standard_error]
         assert ">vmPFC<" in drawn[standard_error]
         assert "By faces (percent): vmPFC 0.40" in drawn[standard_error]
-    assert drawn[0.2].count(POSITIVE) == drawn[None].count(POSITIVE) + 1
+    assert drawn[0.2].count(ABOVE_ZERO) == drawn[None].count(ABOVE_ZERO) + 1

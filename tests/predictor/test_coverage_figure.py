@@ -8,7 +8,8 @@ import pytest
 
 from predictor.features.extraction import session_quality
 from predictor.features.recipe import Recipe
-from predictor.report.coverage_figure import FIELD_MM, PARTIAL, PLANES, WHOLE, coverage_svg, slice_mm
+from predictor.report.coverage_figure import FIELD_MM, PLANES, coverage_svg, slice_mm
+from predictor.report.palette import ON_IMAGE_PARTIAL, ON_IMAGE_WHOLE
 from predictor.scan.region_signals import MeanImage
 from predictor.scan.session import BaselineSession
 
@@ -49,8 +50,8 @@ def test_regions_that_lost_signal_stand_out(report_session: BaselineSession, rep
     run, quality = report_session.runs[0], session_quality(report_session, report_recipe).runs[0]
     assert run.recording.mean_image is not None
     svg = coverage_svg(run.recording.mean_image, report_recipe.circuit, quality)
-    assert svg.count(PARTIAL) == 3  # the last region, in three slices
-    assert svg.count(WHOLE) == 3 * 11
+    assert svg.count(ON_IMAGE_PARTIAL) == 3  # the last region, in three slices
+    assert svg.count(ON_IMAGE_WHOLE) == 3 * 11
     assert "75 % covered" in svg
     assert "(−24 −4 −19)" in svg
     assert "Covered in part: right anterior insula 75 %" in svg

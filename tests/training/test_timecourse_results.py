@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from predictor.errors import DuplicateParticipantError
+from predictor.errors import DuplicateParticipantError, ValueOutOfRangeError
 from predictor.features.recipe import region_table_recipe
 from training.extraction.feature_table import read_feature_table
 from training.timecourse.analysis import TimecourseResult, analyse
@@ -106,8 +106,15 @@ def test_document_says_that_it_is_an_analysis_and_explains_every_column(out: Pat
 
 
 def test_what_comes_out_cannot_be_trained_on(out: Path) -> None:
-    with pytest.raises(DuplicateParticipantError):
+    with pytest.raises(ValueOutOfRangeError, match="column arm"):
         read_feature_table(out / "timecourse.tsv")
+
+
+def test_not_even_its_numbers_can_be_trained_on(out: Path, tmp_path: Path) -> None:
+    numbers = pd.read_csv(out / "timecourse.tsv", sep="\t").drop(columns=["arm", "edge", "window", "reason"])
+    numbers.to_csv(tmp_path / "numbers.tsv", sep="\t", index=False, na_rep="n/a")
+    with pytest.raises(DuplicateParticipantError):
+        read_feature_table(tmp_path / "numbers.tsv")
 
 
 def test_writing_twice_gives_the_same_bytes_and_leaves_no_old_association(
