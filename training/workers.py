@@ -6,6 +6,9 @@ decides where such calls run; the code that makes them is the same, and so are i
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +25,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ALL_PROCESSORS = -1
+LOOKS_AFTER_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ def open_workers(workers: Workers) -> Iterator[int]:
     """
     if workers.scheduler is None:
         try:
-            yield workers.n_jobs
+            with parallel_config("loky", **ends_with(os.getpid())):
+                yield workers.n_jobs
         except BrokenProcessPool as error:
             raise WorkerLostError("a process that computed was ended from outside.") from error
         return
@@ -68,7 +73,28 @@ def one_thread_each() -> AbstractContextManager[Any]:
 
     The workers of a cluster see to that themselves.
     """
-    return nullcontext() if is_cluster_open() else parallel_config("loky", inner_max_num_threads=1)
+    if is_cluster_open():
+        return nullcontext()
+    return parallel_config("loky", inner_max_num_threads=1, **ends_with(os.getpid()))
+
+
+def ends_with(parent: int) -> dict[str, Any]:
+    """Options of joblib's processes: let them end when the process that started them was killed.
+
+    By themselves they wait five minutes for a next task of a parent that is gone.
+    """
+    return {"initializer": watch_parent, "initargs": (parent,)}
+
+
+def watch_parent(parent: int) -> None:
+    """End this process within seconds of its parent's end; runs in every process that computes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(LOOKS_AFTER_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
 
 
 def worthwhile_jobs(n_tasks: int, n_jobs: int) -> int:
