@@ -68,8 +68,15 @@ def inflate_scans(tree: Path) -> Callable[[], None]:
     return run
 
 
+def _import_nilearn() -> None:
+    """Import what the first visit of a process imports; a second and 60 MB that belong to no visit."""
+    import nilearn.interfaces.fmriprep
+    import nilearn.signal  # noqa: F401
+
+
 def score(tree: Path) -> Callable[[], None]:
     """Prepare what scoring does: find, read, extract."""
+    _import_nilearn()
     from predictor.features.extraction import extract_features
     from predictor.features.recipe import default_recipe
 
@@ -79,6 +86,7 @@ def score(tree: Path) -> Callable[[], None]:
 
 def extract(tree: Path) -> Callable[[], None]:
     """Prepare what `krp extract` does for a participant."""
+    _import_nilearn()
     from predictor.features.extraction import extract_features, session_quality
     from predictor.features.recipe import default_recipe
     from predictor.features.session_designs import session_designs
