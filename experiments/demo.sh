@@ -13,7 +13,7 @@ step 2 "Simulate trial" "120 patients + 40 controls, 3 runs each; two more peopl
 
 step 3 "Extract features" "160 visits; finished ones are skipped"
 $krp extract demo/trial/derivatives/fmriprep demo/features participant --bids-dir demo/trial
-$krp extract demo/trial/derivatives/fmriprep demo/features group
+$krp extract demo/trial/derivatives/fmriprep demo/features group --bids-dir demo/trial
 
 step 4 "Train" "primary elastic net, baselines on the same folds, permutations; logged under mlruns/"
 # Other features, after an update of the code for example, need another model.

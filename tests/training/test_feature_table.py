@@ -335,6 +335,17 @@ def test_a_result_made_of_other_files_is_made_anew_however_old_they_are(tmp_path
     assert [failure.participant_id for failure in extract_cohort([without], RECIPE, out, n_jobs=1).failed] == ["sub-01"]
 
 
+def test_events_that_a_later_call_does_not_look_for_are_no_reason_to_lose_them(tmp_path: Path) -> None:
+    """`participant --bids-dir RAW`, then `group` without it: the tasks' features must not be given up in silence."""
+    out, events, scan = tmp_path / "out", tmp_path / "sub-01_task-faces_events.tsv", tmp_path / "scan.nii.gz"
+    for path in (scan, events):
+        path.write_bytes(b"x")
+        os.utime(path, (1, 1))
+    extract_cohort([replace(VISITS[0], input_files=(scan, events))], RECIPE, out, n_jobs=1)
+    assert extract_cohort([replace(VISITS[0], input_files=(scan,))], RECIPE, out, n_jobs=1).skipped == ("sub-01",)
+    assert extract_cohort([replace(VISITS[0], input_files=(events,))], RECIPE, out, n_jobs=1).extracted == ("sub-01",)
+
+
 def test_a_file_where_a_person_s_folder_should_be_stops_nobody_else(tmp_path: Path) -> None:
     (tmp_path / "sub-02").write_text("in the way")
     summary = extract_cohort(VISITS, RECIPE, tmp_path, n_jobs=1)

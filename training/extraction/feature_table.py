@@ -329,8 +329,7 @@ def is_done(visit: CohortVisit, recipe: Recipe, out: Path, *, reports: bool) -> 
     path = result_path(out, visit.participant_id)
     try:
         document = read_document(path)
-        # A copy may keep a date before the result's: other names or sizes are other files all the same.
-        if document[RECIPE_HASH] != recipe.recipe_hash or document.get(INPUT_FILES) != input_sizes(visit):
+        if document[RECIPE_HASH] != recipe.recipe_hash or not _is_made_of(document.get(INPUT_FILES), visit):
             return False
         result_of(document, feature_definitions(recipe))
         made_at = path.stat().st_mtime_ns
@@ -339,6 +338,23 @@ def is_done(visit: CohortVisit, recipe: Recipe, out: Path, *, reports: bool) -> 
         return all(file.stat().st_mtime_ns <= made_at for file in visit.input_files)
     except (TableError, OSError):
         return False
+
+
+def _is_made_of(recorded: object, visit: CohortVisit) -> bool:
+    """Whether a result was made of a visit's files.
+
+    A copy may keep a date before the result's: other names or sizes are other files all the same. Events tables that
+    only the earlier call knew of do not count: without --bids-dir they would be given up, and the tasks with them.
+    """
+    if not isinstance(recorded, dict):
+        return False
+    found = input_sizes(visit)
+    lacking = recorded.keys() - found.keys()
+    return all(recorded.get(name) == size for name, size in found.items()) and all(map(_is_events_table, lacking))
+
+
+def _is_events_table(name: str) -> bool:
+    return name.endswith(("_events.tsv", "_events.tsv.gz"))
 
 
 def _check_shared(out: Path) -> None:
