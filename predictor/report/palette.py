@@ -71,7 +71,7 @@ ON_IMAGE_WHOLE, ON_IMAGE_PARTIAL, ON_IMAGE_EDGE = "#ffd23f", "#ff4d2e", "#000000
 
 # Sizes of letters in drawings: of matplotlib in points, of our own SVG in pixels.
 TEXT_POINTS, SMALL_POINTS = 9.0, 8.0
-HEADING_PIXELS, TEXT_PIXELS, SMALL_PIXELS = 15.0, 13.0, 12.0
+TEXT_PIXELS, SMALL_PIXELS = 13.0, 12.0
 
 
 def style_variables() -> str:
