@@ -19,6 +19,21 @@ SHARED = PROJECT.parent / "shared"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep these tests and what they start away from temporary folders that others left, and leave none behind."""
+    tmp_path_factory.getbasetemp()  # stays where pytest wants it, to be looked at afterwards
+    before = os.environ.get("TMPDIR")
+    place = Path(tempfile.mkdtemp(prefix="krp-tests-"))
+    place.chmod(0o711)  # the database server belongs to another user
+    os.environ["TMPDIR"] = tempfile.tempdir = str(place)
+    yield
+    tempfile.tempdir = None
+    os.environ.pop("TMPDIR")
+    os.environ |= {} if before is None else {"TMPDIR": before}
+    shutil.rmtree(place, ignore_errors=True)
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Return a generator with a fixed seed."""
