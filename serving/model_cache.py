@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 BUNDLE = "bundle"
 NOTE = "version.json"
-UNFINISHED = ".unfinished-"
+UNFINISHED, NEW = ".unfinished-", "new"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class ModelCache:
     folder: Path
 
     def keep(self, bundle: Path, version: ModelVersion, *, source: str) -> None:
-        """Put a verified bundle in place of the one before; a full disk, or a kill meanwhile, only costs the copy."""
+        """Put a verified bundle in place of the one before; a full disk, or a kill meanwhile, leaves that one there."""
         place = self._place_of(source)
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -42,13 +42,13 @@ class ModelCache:
                 self._clear_unfinished()
                 workspace = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self.folder))
                 try:
-                    shutil.copytree(bundle, workspace / "new" / BUNDLE)
-                    (workspace / "new" / NOTE).write_text(json.dumps(asdict(version)), encoding="utf-8")
+                    shutil.copytree(bundle, workspace / NEW / BUNDLE)
+                    (workspace / NEW / NOTE).write_text(json.dumps(asdict(version)), encoding="utf-8")
                     if place.exists():
-                        os.rename(place, workspace / "old")
-                    os.rename(workspace / "new", place)
+                        os.rename(place, workspace / place.name)
+                    os.rename(workspace / NEW, place)
                 finally:
-                    shutil.rmtree(workspace, ignore_errors=True)
+                    self._clear_unfinished()
         except OSError as error:
             logger.warning("the bundle was not kept for a restart without registry: %s", error.strerror)
 
@@ -81,8 +81,11 @@ class ModelCache:
             os.close(opened)
 
     def _clear_unfinished(self) -> None:
-        """Remove what nobody writes any more: whoever wrote it would hold the lock."""
+        """Remove what nobody writes any more, since whoever wrote it would hold the lock; put back what it replaced."""
         for path in self.folder.glob(f"{UNFINISHED}*"):
+            for copy in path.iterdir():
+                if copy.name != NEW and not (self.folder / copy.name).exists():
+                    os.rename(copy, self.folder / copy.name)
             shutil.rmtree(path, ignore_errors=True)
 
     def _place_of(self, source: str) -> Path:

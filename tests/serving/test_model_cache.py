@@ -10,7 +10,7 @@ from serving.model_cache import ModelCache
 from serving.model_source import ModelVersion
 
 VERSION = ModelVersion("1", is_promoted=True)
-# Kills itself in the middle of the copy, as a machine may; or stops there until somebody ends it.
+# Kills itself in the middle of the copy or of the exchange, as a machine may; or stops until somebody ends it.
 KEEPS = """
 import os, shutil, signal, sys
 from pathlib import Path
@@ -21,9 +21,16 @@ def copy(*given):
     real(*given)
     if sys.argv[3] == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    print("half", flush=True)
-    sys.stdin.readline()
+    if sys.argv[3] == "slow":
+        print("half", flush=True)
+        sys.stdin.readline()
 shutil.copytree = copy
+rename = os.rename
+def rename_and_end(*given):
+    rename(*given)
+    if sys.argv[3] == "killed between":
+        os.kill(os.getpid(), signal.SIGKILL)
+os.rename = rename_and_end
 ModelCache(Path(sys.argv[1])).keep(Path(sys.argv[2]), ModelVersion("2", is_promoted=True), source="a registry")
 """
 
@@ -42,6 +49,18 @@ def test_what_a_killed_process_left_half_written_is_gone_after_the_next_start(bu
     kept = cache.last(source="a registry")
     assert kept is not None
     assert kept[1] == VERSION
+    assert os.listdir(cache.folder) == [kept[0].parent.name]
+
+
+def test_a_process_killed_while_it_exchanges_the_copies_loses_neither(bundle_dir: Path, tmp_path: Path) -> None:
+    cache = ModelCache(tmp_path / "served")
+    cache.keep(bundle_dir, VERSION, source="a registry")
+    with keeping(cache.folder, bundle_dir, "killed between") as process:
+        assert process.wait() == -signal.SIGKILL
+    kept = cache.last(source="a registry")
+    assert kept is not None
+    assert kept[1] == VERSION
+    assert (kept[0] / "manifest.json").is_file()
     assert os.listdir(cache.folder) == [kept[0].parent.name]
 
 
