@@ -263,7 +263,7 @@ def _affine(fields: np.void) -> tuple[NDArray[np.float64], int]:
     """Affine and its code by nibabel's rule: the sform when it has a code, else the qform."""
     sform_code, qform_code = int(fields["sform_code"]), int(fields["qform_code"])
     if sform_code > 0:
-        affine = np.vstack([fields["srow"].astype(np.float64), [0, 0, 0, 1]])
+        affine = np.vstack([_numbers(fields, "srow"), [0, 0, 0, 1]])
     elif qform_code > 0:
         affine = _qform(fields)
     else:
@@ -272,10 +272,16 @@ def _affine(fields: np.void) -> tuple[NDArray[np.float64], int]:
     return affine, sform_code if sform_code > 0 else qform_code
 
 
+def _numbers(fields: np.void, name: str) -> NDArray[np.float64]:
+    """Return a field in double precision; a signalling NaN becomes a quiet one, without an alarm."""
+    with np.errstate(invalid="ignore"):
+        numbers: NDArray[np.float64] = fields[name].astype(np.float64)
+    return numbers
+
+
 def _qform(fields: np.void) -> NDArray[np.float64]:
-    pixdim = fields["pixdim"].astype(np.float64)
-    quaternion = fields["quatern_bcd"].astype(np.float64)
-    zooms, offset = pixdim[1:4], fields["qoffset"].astype(np.float64)
+    pixdim, quaternion = _numbers(fields, "pixdim"), _numbers(fields, "quatern_bcd")
+    zooms, offset = pixdim[1:4], _numbers(fields, "qoffset")
     numbers = np.concatenate([quaternion, zooms, offset])
     if not np.isfinite(numbers).all() or (zooms <= 0).any() or np.abs(quaternion).max() > 1.1:
         raise ScanHeaderError("the header's qform holds impossible numbers (NaN, infinity or no voxel size).")

@@ -123,6 +123,8 @@ def test_empty_dimensions_behind_time_do_not_matter(dimensions: list[int]) -> No
     assert parse_header(header_bytes(dim=dimensions), ScanLimits()).n_volumes == 5
 
 
+# Bytes that a processor answers with an alarm when they are converted; damaged files hold them.
+SIGNALLING_NAN = np.array([0x7FA80000] * 4, dtype=np.uint32).view(np.float32)
 FAULTS: dict[str, tuple[type[PredictorError], str, dict[str, Any]]] = {
     "three dimensions": (ScanDimensionError, "one volume", {"dim": [3, 9, 9, 9, 0, 0, 0, 0]}),
     "one volume": (ScanDimensionError, "one volume", {"dim": [4, 9, 9, 9, 1, 1, 1, 1]}),
@@ -145,6 +147,12 @@ FAULTS: dict[str, tuple[type[PredictorError], str, dict[str, Any]]] = {
     "no type": (ScanTypeError, "unknown type code 0", {"datatype": 0}),
     "false bit width": (ScanHeaderError, "16", {"bitpix": 32}),
     "NaN affine": (ScanHeaderError, "finite", {"srow_y": [0, np.nan, 0, 0]}),
+    "signalling NaN affine": (ScanHeaderError, "finite", {"srow_y": SIGNALLING_NAN}),
+    "signalling NaN quaternion": (
+        ScanHeaderError,
+        "qform",
+        {"sform_code": 0, "qform_code": 4, "quatern_b": SIGNALLING_NAN[0]},
+    ),
     "infinite affine": (ScanHeaderError, "finite", {"srow_y": [0, 3, 0, np.inf]}),
     "singular affine": (ScanHeaderError, "voxels of", {"srow_y": [-3, 0, 0, 0]}),
     "NaN quaternion": (ScanHeaderError, "qform", {"sform_code": 0, "qform_code": 4, "quatern_b": np.nan}),
