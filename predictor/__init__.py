@@ -79,4 +79,4 @@ _HOME = {
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

@@ -8,8 +8,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -66,16 +66,14 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; the last line on screen says the same."""
     os.environ.update(dict.fromkeys(ONE_THREAD, "1"))  # before any command imports numpy
-    arguments = build_parser().parse_args(argv)
-    console.be_quiet(arguments.quiet)
-    logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING)
-    code = _run(arguments)
-    with _despite_closed_pipes():
-        if code != DONE:
-            sys.stderr.write(f"krp {arguments.command}: {MEANING.get(code, 'failed')} (exit {code})\n")
-            sys.stderr.flush()
-        elif arguments.command != "completion":  # its output goes into a shell, each time one is opened
-            console.say(f"krp {arguments.command}: done")
+    # Known before they are read: what parsing prints, such as help, can fail as well.
+    arguments = argparse.Namespace(command=None, debug=False, if_interrupted="")
+    code = _run(argv, arguments)
+    if code != DONE:
+        name = " ".join(filter(None, ["krp", arguments.command]))
+        console.tell(f"{name}: {MEANING.get(code, 'failed')} (exit {code})\n")
+    elif arguments.command != "completion":  # its output goes into a shell, each time one is opened
+        console.say(f"krp {arguments.command}: done")
     return code
 
 
@@ -83,7 +81,8 @@ class _ShowVersions(argparse.Action):
     """Print the versions and stop; they are looked up only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        console.emit("\n".join(version_lines()))
+        with suppress(console.ReaderGoneError):
+            console.emit("\n".join(version_lines()))
         parser.exit()
 
 
@@ -103,62 +102,45 @@ def _add_common_options(parser: argparse.ArgumentParser, *, is_nested: bool = Fa
         _add_common_options(below, is_nested=True)
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(argv: Sequence[str] | None, arguments: argparse.Namespace) -> int:
     try:
+        build_parser().parse_args(argv, arguments)
+        console.be_quiet(arguments.quiet)
+        logging.basicConfig(level=logging.DEBUG if arguments.debug else logging.WARNING)
         return int(arguments.run(arguments))
     except PredictorError as error:
         return _explain(error, is_traced=arguments.debug)
     except KeyboardInterrupt:
+        if arguments.if_interrupted:
+            console.say(arguments.if_interrupted)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output went away (`krp ... | head`): nothing is wrong with the result.
-        _silence_closed_pipes()
+    except console.ReaderGoneError:
         return DONE
     except OSError as error:
         if error.errno in REFUSED_BY_SYSTEM:
             return _explain(_in_our_words(error), is_traced=arguments.debug)
-        traceback.print_exc()
+        console.tell(traceback.format_exc())
         return OUR_BUG
     except Exception:  # the one place where a bug becomes an exit code
-        traceback.print_exc()
+        console.tell(traceback.format_exc())
         return OUR_BUG
 
 
 def _explain(error: PredictorError, *, is_traced: bool) -> int:
     if is_traced:
-        traceback.print_exc()
-    with _despite_closed_pipes():
-        console.show_error(error)
+        console.tell(traceback.format_exc())
+    console.show_error(error)
     return exit_code_of(error)
 
 
 def _in_our_words(error: OSError) -> UsageError:
-    """Say which file the system refused; a file without a name is the output itself."""
+    """Say which file the system refused, where it tells."""
     name = Path(os.fsdecode(error.filename)).name if isinstance(error.filename, str | bytes) else ""
     return UsageError(
         f"the system refused a file or a folder: {error.strerror}.",
         where=name,
         remedy="Look at the rights of the folders and at the room on the disk, then call the same command again.",
     )
-
-
-@contextmanager
-def _despite_closed_pipes() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        _silence_closed_pipes()
-
-
-def _silence_closed_pipes() -> None:
-    """Send what is still to come nowhere, or Python would fail once more when it flushes the closed pipe at the end."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
 
 
 if __name__ == "__main__":

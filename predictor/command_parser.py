@@ -11,9 +11,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import groupby
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from predictor import console
 from predictor.errors import UsageError
@@ -45,6 +46,7 @@ def add_command(
     examples: Sequence[str],
     exit_codes: Mapping[int, str] | None = None,
     notes: str = "",
+    if_interrupted: str = "",
 ) -> argparse.ArgumentParser:
     """Add a command with what each one's help shows: what it does, how it is called, how it ends.
 
@@ -58,6 +60,8 @@ def add_command(
         What a code means for this command, where that is more than it means anyway.
     notes
         What else stands below the options; indented lines are kept as they are.
+    if_interrupted
+        What Ctrl+C leaves, said by the entry point.
     """
     shown = "\n".join(["examples:", *(f"  {example}" for example in examples)])
     parser: argparse.ArgumentParser = subparsers.add_parser(
@@ -68,6 +72,7 @@ def add_command(
         formatter_class=CommandHelp,
     )
     parser._positionals.title = "arguments"
+    parser.set_defaults(if_interrupted=if_interrupted)
     return parser
 
 
@@ -84,9 +89,19 @@ def every_command(parser: argparse.ArgumentParser, *above: str) -> Iterator[tupl
         yield from every_command(below, *above, name)
 
 
+class OptionHint(Protocol):
+    """Tells how something is given that was written as an option, empty where there is no such thing."""
+
+    def __call__(self, option: str, value: str, *, is_near: bool) -> str:
+        """Return the remedy; with `is_near` also for something spelt like it."""
+
+
 class CommandParser(argparse.ArgumentParser):
     """A parser that says what was meant when a word is misspelt, in the four parts of every error."""
 
+    # How to say otherwise what is no option of this command; see `OptionHint`.
+    hint_for: OptionHint | None = None
+    _words: Sequence[str] = ()
     _greedy = ""
     _misspelt = ""
 
@@ -99,6 +114,7 @@ class CommandParser(argparse.ArgumentParser):
             With code 2.
         """
         words = [self._with_dashes(word) for word in (sys.argv[1:] if args is None else args)]
+        self._words = words
         self._greedy = self._greedy_option(words)
         self._misspelt = self._misspelt_option(words)
         found, unknown = super().parse_known_args(words, namespace)
@@ -114,6 +130,14 @@ class CommandParser(argparse.ArgumentParser):
         if self._greedy and "are required" in message:
             self._fail(message, remedy=f"{self._greedy} takes all words behind it: put it last, or an option after it.")
         self._fail(about["message"] if about else message, where=about["where"].split("/")[0] if about else "")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help, or a last line; argparse alone would pass over a disk that is full."""
+        if file is not None and file is sys.stdout:
+            with suppress(console.ReaderGoneError):
+                console.emit(message)
+        else:
+            console.tell(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse what is none of the choices; argparse alone would not say which one is nearest."""
@@ -132,7 +156,20 @@ class CommandParser(argparse.ArgumentParser):
             self._fail(f"expected no further word, found `{option[:80]}`.")
         if option in _FOREIGN_OPTIONS:
             self._fail(f"there is no option {option}.", remedy=_FOREIGN_OPTIONS[option])
-        self._fail(f"there is no option {option[:80]}.", hint=nearest(option, self._option_string_actions))
+        near, message = nearest(option, self._option_string_actions), f"there is no option {option[:80]}."
+        if hint := self._hint(word, is_near=not near):
+            self._fail(message, remedy=hint)
+        self._fail(message, hint=near)
+
+    def _hint(self, word: str, *, is_near: bool) -> str:
+        """Return how the option is given otherwise, with the value that was written behind it."""
+        if self.hint_for is None:
+            return ""
+        option, _, value = word.partition("=")
+        following = self._words[self._words.index(word) + 1 :] if word in self._words else ()
+        if not value and following and not following[0].startswith("-"):
+            value = following[0]
+        return self.hint_for(option, value, is_near=is_near)
 
     def _fail(self, message: str, *, where: str = "", hint: str = "", remedy: str = "") -> NoReturn:
         text = message if message.endswith((".", "?")) else f"{message}."

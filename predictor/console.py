@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from predictor.errors import ManyFaultsError, PredictorError
+from predictor.errors import ManyFaultsError, PredictorError, UsageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -43,6 +43,10 @@ class _Screen:
 _screen = _Screen()
 
 
+class ReaderGoneError(Exception):
+    """Who read standard output has enough; nothing is wrong with the result."""
+
+
 def be_quiet(is_quiet: bool) -> None:
     """Silence lines and progress; errors and asked-for output stay."""
     _screen.is_quiet = is_quiet
@@ -50,20 +54,51 @@ def be_quiet(is_quiet: bool) -> None:
 
 def is_terminal() -> bool:
     """Whether a person watches standard error in a terminal that can move its cursor."""
-    return sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def say(text: str = "") -> None:
     """Write one line for people to standard error, so that standard output stays a program's."""
     if not _screen.is_quiet:
-        sys.stderr.write(text + "\n")
+        tell(text + "\n")
+
+
+def tell(text: str) -> None:
+    """Write to standard error, quiet or not; where nobody can read it, the work goes on unseen."""
+    if sys.stderr is None:  # closed before we were started
+        return
+    try:
+        sys.stderr.write(text)
         sys.stderr.flush()
+    except OSError:
+        discard(sys.stderr)
 
 
 def emit(text: str) -> None:
-    """Write what was asked for (a document, a table) to standard output, quiet or not."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    sys.stdout.flush()
+    """Write what was asked for (a document, a table) to standard output, quiet or not.
+
+    Raises
+    ------
+    UsageError
+        If it is closed, or its disk is full.
+    ReaderGoneError
+        If nobody reads it any more (`krp ... | head`).
+    """
+    if sys.stdout is None:
+        raise _no_output("it is closed")
+    try:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        discard(sys.stdout)
+        raise ReaderGoneError if isinstance(error, BrokenPipeError) else _no_output(error.strerror) from error
+
+
+def discard(stream: TextIO) -> None:
+    """Send what is still to come nowhere, or Python would fail once more when it flushes the stream at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 @contextmanager
@@ -155,7 +190,15 @@ def show_error(error: PredictorError) -> None:
     parts.append(("more", f"docs/errors.md#{error.code}"))
     first = _wrapped(f"{error.code}: {error}", indent="").replace(error.code, _styled(error.code, _BOLD_RED), 1)
     lines = [f"  {_styled(f'{name:<6}', _DIM)}  {_wrapped(text, indent=' ' * _PART_INDENT)}" for name, text in parts]
-    sys.stderr.write("\n".join([first, *lines]) + "\n")
+    tell("\n".join([first, *lines]) + "\n")
+
+
+def _no_output(reason: str | None) -> UsageError:
+    return UsageError(
+        f"standard output cannot be written: {reason}.",
+        where="standard output",
+        remedy="Send it elsewhere, or make room on its disk, then call the same command again.",
+    )
 
 
 def _styled(text: str, style: str) -> str:
@@ -216,30 +259,9 @@ def _bars() -> Iterator[Progress]:
         yield _screen.bars
         return
     # Imported here: most commands are over before this would have paid.
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        Progress,
-        SpinnerColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.table import Column
+    from predictor.progress_bars import new_bars
 
-    with Progress(
-        SpinnerColumn("line", finished_text=" "),
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-        BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
-        TextColumn("{task.fields[count]}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[left]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[item]}", markup=False, table_column=Column(no_wrap=True)),
-        console=Console(stderr=True),
-        transient=True,
-        expand=True,
-    ) as bars:
+    with new_bars() as bars:
         _screen.bars = bars
         try:
             yield bars

@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from predictor.errors import (
     VersionUnverifiedError,
 )
 from predictor.model.sealed_folder import MANIFEST
+from predictor.scratch_folder import scratch_folder
 from predictor.store_address import StoreAddress, store_address, without_credentials
 from predictor.store_tables import StoreTables
 from serving.model_card import read_card
@@ -168,11 +168,11 @@ class RegistryAddress:
         """Return the card that lies in a version's bundle; None if its files are not those that were registered."""
         if digest not in self._cards:
             try:
-                with tempfile.TemporaryDirectory(prefix="krp-card-") as folder:
-                    manifest = self._download(shelf, number, Path(folder), part=MANIFEST)
+                with scratch_folder("card") as folder:
+                    manifest = self._download(shelf, number, folder, part=MANIFEST)
                     card = read_card(
                         manifest, digest=digest,
-                        fetch=lambda name: self._download(shelf, number, Path(folder), part=name),
+                        fetch=lambda name: self._download(shelf, number, folder, part=name),
                     )  # fmt: skip
             except (ModelUnavailableError, BundleDamagedError) as error:
                 logger.warning("the card of version %s cannot be shown: %s", number, error.code)

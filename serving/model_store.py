@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +14,7 @@ from predictor.errors import BundleDamagedError, ModelUnavailableError, Predicto
 from predictor.model.bundle import ModelBundle, load_bundle, verify_bundle
 from predictor.model.sealed_folder import digest_of, read_manifest
 from predictor.model.signature import BundleKey
+from predictor.scratch_folder import scratch_folder, scratch_folder_until_exit
 from serving.model_cache import ModelCache
 from serving.model_history import ModelHistory
 from serving.model_registry import RegistryAddress
@@ -165,8 +163,8 @@ class ModelStore:
             if before.from_cache:  # the registry is back, and means the same version
                 self._loaded = replace(before, from_cache=False)
             return before.from_cache
-        with tempfile.TemporaryDirectory(prefix="krp-bundle-") as folder:
-            fetched = self._source.fetch(version, Path(folder))
+        with scratch_folder("bundle") as folder:
+            fetched = self._source.fetch(version, folder)
             bundle = self._verified(fetched, version)
             if self._history is not None:
                 self._history.note(version.version, str(bundle.digest), source=_name_of(self._source))
@@ -222,9 +220,7 @@ def fetch_bundle(uri: str) -> tuple[Path, bool]:
     settings = read_settings()
     address = RegistryAddress.of_uri(uri, tracking_uri=settings.tracking_uri)
     version = address.find()
-    folder = Path(tempfile.mkdtemp(prefix="krp-bundle-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    bundle_folder = address.fetch(version, folder)
+    bundle_folder = address.fetch(version, scratch_folder_until_exit("bundle"))
     if settings.bundle_public_key:
         BundleKey.from_file(settings.bundle_public_key).check(bundle_folder, version.signature)
     digest = verify_bundle(bundle_folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.util
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep these tests and what they start away from temporary folders that others left, and leave none behind."""
     tmp_path_factory.getbasetemp()  # stays where pytest wants it, to be looked at afterwards
+    multiprocessing.util.get_temp_dir()  # here, for Python removes it when these folders are gone
     before = os.environ.get("TMPDIR")
     place = Path(tempfile.mkdtemp(prefix="krp-tests-"))
     place.chmod(0o711)  # the database server belongs to another user

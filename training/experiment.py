@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -42,6 +43,7 @@ from training.log_book.experiment_log import (
 )
 from training.log_book.tracking import RunLog, Store, open_store, start_run
 from training.model_result import ModelResult
+from training.read_ahead import read_ahead
 from training.report.experiment_record import ExperimentRecord, record_experiment
 from training.report.model_card import with_reading_matter
 from training.shelf.registry import RegisteredVersion, check_shelf, register_bundle
@@ -122,41 +124,34 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
     manifest = make_manifest(table, config)
     estimators = make_estimators(table, config)
     outcomes = model_outcomes(table, manifest, config)  # refuses what could not be fitted, before anything is logged
-    store = open_store(config.tracking.store, artifacts=config.tracking.artifacts or None)
-    if not config.model.is_competition:
-        check_shelf(config.tracking.registered_model, table.outcome_definition.name, store=store)
+    store = _opened_store(table, config)
     with (
         start_run(store, config.name, name=config.name) as log,
         one_thread_each(),
         console.steps(_n_steps(config)),
     ):
         logged_at = log_experiment(log, config, table, manifest)
+        read_ahead(n_jobs=n_jobs)
         fitting_at = time.time()
         models = judge_all(estimators, table, manifest, config, n_jobs=n_jobs)
-        for model in models:
-            with start_run(store, config.name, name=model.name, parent=log) as run:
-                log_model(run, model, manifest.participants)
-        first = estimators[models[0].name]
-        permutation = chance_level(estimators, table, models, manifest, config, n_jobs=n_jobs)
+        _log_models(models, manifest, config, store=store, log=log)
+        first, name = estimators[models[0].name], models[0].name
         found: dict[str, Any] = {
-            "permutation": permutation,
+            "permutation": chance_level(estimators, table, models, manifest, config, n_jobs=n_jobs),
             "power": power_beside_baselines(models),
-            **_examined(first, models[0].name, outcomes[models[0].name], table, manifest, config, n_jobs=n_jobs),
+            **_examined(first, name, outcomes[name], table, manifest, config, n_jobs=n_jobs),
         }
         log_findings(log, models, **found)
-        bundle = registered = None
-        if not config.model.is_competition:
-            with console.step("Fit the primary model on everyone"):
-                bundle = build_bundle(first, table, config, card={}, n_jobs=n_jobs)
+        bundle, registered = _fitted_on_everyone(first, table, config, n_jobs=n_jobs), None
         with console.step("Write report and card, register"):
             seconds = time.monotonic() - start
             record = record_experiment(config, table, manifest, models=models, bundle=bundle, seconds=seconds, **found)
             # Everything that people read stands in the log book before there is a version that could be used.
             bundle = _write_up(record, bundle, store=store, log=log)
             if bundle:
-                measured = gate_measurements(config, table, models, permutation, found["audit"], logged_at, fitting_at)
-                registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
-                log.tags({"registered_model": registered.name, "registered_version": registered.version})
+                permutation, audit = found["permutation"], found["audit"]
+                measured = gate_measurements(config, table, models, permutation, audit, logged_at, fitting_at)
+                registered = _registered(bundle, measured, table, config, store=store, log=log)
     return ExperimentResult(
         models=models,
         manifest=manifest,
@@ -167,6 +162,47 @@ def run_on_table(table: TrainingTable, config: ExperimentConfig, *, n_jobs: int 
         seconds=time.monotonic() - start,
         **found,
     )
+
+
+def _opened_store(table: TrainingTable, config: ExperimentConfig) -> Store:
+    """Return the log book, once it is known that the primary model could stand on its shelf."""
+    store = open_store(config.tracking.store, artifacts=config.tracking.artifacts or None)
+    if not config.model.is_competition:
+        check_shelf(config.tracking.registered_model, table.outcome_definition.name, store=store)
+    return store
+
+
+def _log_models(
+    models: tuple[ModelResult, ...], manifest: SplitManifest, config: ExperimentConfig, *, store: Store, log: RunLog
+) -> None:
+    for model in models:
+        with start_run(store, config.name, name=model.name, parent=log) as run:
+            log_model(run, model, manifest.participants)
+
+
+def _fitted_on_everyone(
+    first: Any, table: TrainingTable, config: ExperimentConfig, *, n_jobs: int
+) -> ModelBundle | None:
+    """Return the bundle of the primary model; None if models competed."""
+    if config.model.is_competition:
+        return None
+    with console.step("Fit the primary model on everyone"):
+        return build_bundle(first, table, config, card={}, n_jobs=n_jobs)
+
+
+def _registered(
+    bundle: ModelBundle,
+    measured: Mapping[str, Any],
+    table: TrainingTable,
+    config: ExperimentConfig,
+    *,
+    store: Store,
+    log: RunLog,
+) -> RegisteredVersion:
+    """Register the primary model, and note in the run which version it became."""
+    registered = register_bundle(bundle, measured, store=store, run=log, tags=version_tags(table, config))
+    log.tags({"registered_model": registered.name, "registered_version": registered.version})
+    return registered
 
 
 def _n_steps(config: ExperimentConfig) -> int:

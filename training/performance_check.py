@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from sklearn.pipeline import Pipeline
 from predictor import console
 from predictor.errors import ConfigError, UsageError
 from predictor.model.response_design import ResponseDesign
+from predictor.scratch_folder import scratch_folder
 from training.cohort.change_scores import CHANGE, SCORES_FAMILY
 from training.config import ExperimentConfig, read_experiment
 from training.evaluation.metrics import r2_against_training_mean
@@ -163,9 +163,9 @@ def _score(config: ExperimentConfig, effect: Effect, n_patients: int, seed: int,
     # Beside a strong effect at baseline, changes could hardly be seen: study A's trial has none.
     plan = TrialPlan(n_patients, N_CONTROLS, seed, effect, strength=0.0 if uses_changes else DEFAULT_STRENGTH)
     tables = simulate_tables(plan)
-    with TemporaryDirectory(prefix="krp-ci-check-") as folder:
-        write_tables(tables, Path(folder), changes=uses_changes)
-        features, participants = (str(Path(folder) / f"{name}.tsv") for name in ("features", "participants"))
+    with scratch_folder("ci-check") as folder:
+        write_tables(tables, folder, changes=uses_changes)
+        features, participants = (str(folder / f"{name}.tsv") for name in ("features", "participants"))
         simulated = replace(config, cohort=replace(config.cohort, features=features, participants=participants))
         table = read_training_table(simulated)
     partitions = make_partitions(table, simulated)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from predictor.console import duration, table
+from predictor.record_card import counted
 from training.audit import check_table
 from training.config import ExperimentConfig
 from training.evaluation.baselines import make_baselines
@@ -68,7 +69,8 @@ class TrainingPlan:
         yield table([*self._people(), *self._models(), *self._leaks()])
         for finding in self.findings:
             yield f"    {TITLES[finding.severity]}  {finding.line()}"
-        yield f"expected: about {duration(self.seconds)} with {self.n_jobs} processes"
+        processes = counted(self.n_jobs, "process", "processes")
+        yield f"expected: about {duration(self.seconds)} with {processes}, on a machine that does nothing else"
 
     def _people(self) -> Iterator[tuple[str, str]]:
         cohort, arms = self.table, self.table.arms
@@ -124,11 +126,14 @@ def plan_training(config: ExperimentConfig, *, n_jobs: int | None = None) -> Tra
 
 
 def _seconds(action: Any, *arguments: Any) -> float:
-    """Return what a call takes once it is warm; the first one may import and compile."""
+    """Return what a call takes of a processor once it is warm; the first one may import and compile.
+
+    Not the clock's time: on a busy machine a single call may wait for others many times as long as it computes.
+    """
     action(*arguments)
-    start = time.perf_counter()
+    start = time.process_time()
     action(*arguments)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _baselines(cohort: TrainingTable) -> list[str]:

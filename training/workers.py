@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ class Workers:
 
     n_jobs: int = ALL_PROCESSORS  # processes of this machine; without meaning for a cluster
     scheduler: str | None = None  # a cluster's "tcp://HOST:PORT"; None: processes of this machine
+    are_forked: bool = False  # from `training.fork_server`, which runs; then tasks should have small arguments
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def open_workers(workers: Workers) -> Iterator[int]:
     """
     if workers.scheduler is None:
         try:
-            with parallel_config("loky", **ends_with(os.getpid())):
+            with _forked() if workers.are_forked else parallel_config("loky", **ends_with(os.getpid())):
                 yield workers.n_jobs
         except BrokenProcessPool as error:
             raise WorkerLostError("a process that computed was ended from outside.") from error
@@ -60,6 +61,14 @@ def open_workers(workers: Workers) -> Iterator[int]:
 
     with connected(workers.scheduler) as backend, parallel_config(backend):
         yield backend.effective_n_jobs(ALL_PROCESSORS)
+
+
+@contextmanager
+def _forked() -> Iterator[None]:
+    from training.forked_workers import ForkedBackend
+
+    with closing(ForkedBackend()) as backend, parallel_config(backend):
+        yield
 
 
 def is_cluster_open() -> bool:

@@ -96,12 +96,15 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> st
         What a screen reader says.
     """
     from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     text = StringIO()
     with rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
         # Browsers have the letters that the measuring font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(text, format="svg", transparent=True, metadata=_METADATA)
+        _see_through(figure)
+        # Not through `savefig`, which would draw everything once more to find out the layout that drawing makes anyway.
+        FigureCanvasSVG(figure).print_svg(text, metadata=_METADATA)  # type: ignore[no-untyped-call]
     width, height = (round(side * 80) for side in figure.get_size_inches())  # the drawing itself is in points
     drawn = _HEAD.sub("", text.getvalue(), count=1).rsplit("</svg>", 1)[0]
     drawn = _with_own_ids(_PREAMBLE.sub("", drawn), name)
@@ -111,6 +114,13 @@ def inline_svg(figure: Figure, *, name: str, title: str, description: str) -> st
         f"aria-label={quoteattr(f'{title}. {description}')}>"
     )
     return f"{head}<title>{escape(title)}</title>{_themed(drawn)}</svg>"
+
+
+def _see_through(figure: Figure) -> None:
+    """Let the page's paper be seen behind a drawing."""
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_facecolor("none")
+        patch.set_edgecolor("none")
 
 
 def show_pixels(

@@ -177,6 +177,7 @@ def _filtered(
             high_pass=high_pass_hz,
             low_pass=low_pass_hz,
             t_r=repetition_time_s,
+            butterworth__copy=True,  # all columns in one call; in place, nilearn prepares the filter again for each
         )
     except ValueError as error:  # scipy, when the run is shorter than the filter's padding
         raise FeatureError(f"{len(inside)} volumes are too few for the filter.") from error
@@ -211,7 +212,7 @@ def _clean(columns: NDArray[np.float64], **options: Any) -> NDArray[np.float64]:
     # Here, because importing nilearn takes a second, which the service does not wait for before it answers.
     from nilearn import signal
 
-    return np.asarray(signal.clean(columns, **options))
+    return np.ascontiguousarray(signal.clean(columns, **options))
 
 
 def _size(columns: NDArray[np.float64]) -> NDArray[np.float64]:

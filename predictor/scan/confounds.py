@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from predictor.errors import ConfigError, RowMismatchError, TableError
 from predictor.scan.tsv_table import TableLimits, TsvTable, parse_json_object, parse_tsv
+from predictor.scratch_folder import scratch_folder
 
 _MOTION: Final = ("trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z")
 _TISSUE: Final = ("csf", "white_matter")
@@ -391,7 +392,7 @@ def _load_through_nilearn(table: ConfoundsTable, used: str) -> pd.DataFrame:
     if components:
         names += [name for name in table.column_names if name in components or name.startswith("cosine")]
     with _folder_that_nilearn_accepts() as folder:
-        stem = Path(folder) / _NEUTRAL_STEM
+        stem = folder / _NEUTRAL_STEM
         columns, factors = _scaled_down(_checked(table, names))
         columns.to_csv(f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False, na_rep="n/a")
         description = json.dumps({name: {"Mask": mask} for name, mask in components.items()})
@@ -413,10 +414,12 @@ def _scaled_down(columns: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     return columns / factors, factors
 
 
-def _folder_that_nilearn_accepts() -> TemporaryDirectory[str]:
+@contextmanager
+def _folder_that_nilearn_accepts() -> Iterator[Path]:
     # nilearn 0.14 makes the side-car's path by replacing "tsv" everywhere in the table's, also in a random folder name.
-    folder = TemporaryDirectory(prefix="confounds-")
-    while "tsv" in Path(folder.name).name:
-        folder.cleanup()
-        folder = TemporaryDirectory(prefix="confounds-")
-    return folder
+    with scratch_folder("confounds") as folder:
+        if "tsv" not in folder.name:
+            yield folder
+            return
+    with _folder_that_nilearn_accepts() as another:
+        yield another

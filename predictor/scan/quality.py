@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from predictor.record_card import PresentedRecord, RecordCard
-from predictor.scan.confounds import Confounds, mean_of_column, select_confounds
-from predictor.scan.session import BaselineSession, Run
+from predictor.scan.confounds import Confounds, mean_of_column
+from predictor.scan.session import Run
 from predictor.scan.task_description import RunKind, run_name
 
 Severity = Literal["flag", "refuse"]
@@ -142,46 +142,6 @@ class QualityReport(PresentedRecord):
             remarks=tuple(f"{reason.severity}: {reason.detail}." for reason in self.reasons),
             is_about_a_person=True,
         )
-
-
-def assess_quality(
-    session: BaselineSession,
-    *,
-    confound_strategy: str,
-    censor_framewise_displacement_mm: float | None,
-    thresholds: QualityThresholds | None = None,
-) -> QualityReport:
-    """Return the quality of a visit.
-
-    Parameters
-    ----------
-    session
-        The visit.
-    confound_strategy, censor_framewise_displacement_mm
-        As the recipe has them: what counts as censored, and which fallback was taken, depends on them.
-    thresholds
-        Limits; the defaults if None.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such strategy.
-    TableError
-        If a needed cell of a confounds table is no number.
-    """
-    runs = (
-        run_quality(
-            run,
-            select_confounds(
-                run.confounds,
-                confound_strategy,
-                censor_framewise_displacement_mm=censor_framewise_displacement_mm,
-                n_volumes=run.n_volumes,
-            ),
-        )
-        for run in session.runs
-    )
-    return judged_quality(runs, thresholds)
 
 
 def judged_quality(runs: Iterable[RunQuality], thresholds: QualityThresholds | None = None) -> QualityReport:

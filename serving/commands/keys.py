@@ -40,6 +40,12 @@ def add_keys(subparsers: Subparsers[Any]) -> None:
     actions = parser.add_subparsers(
         title="actions", dest="action", metavar="ACTION", required=True, help="what to do with keys"
     )
+    for action in (_add_create(actions), _add_list(actions), _add_revoke(actions)):
+        add_database_url(action)
+        action.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_create(actions: Subparsers[Any]) -> argparse.ArgumentParser:
     create = add_command(
         actions,
         "create",
@@ -60,6 +66,11 @@ def add_keys(subparsers: Subparsers[Any]) -> None:
     )
     create.add_argument("--days", type=int, metavar="N", help=f"how long it is valid (default: {DEFAULT_DAYS})")
     create.add_argument("--never-expires", action="store_true", help="valid until it is revoked")
+    create.set_defaults(run=create_key)
+    return create
+
+
+def _add_list(actions: Subparsers[Any]) -> argparse.ArgumentParser:
     listing = add_command(
         actions,
         "list",
@@ -67,6 +78,11 @@ def add_keys(subparsers: Subparsers[Any]) -> None:
         description="Shows id, state, scopes, dates and note of every key that was ever made; never a key itself.",
         examples=("krp keys list", "krp keys list --json"),
     )
+    listing.set_defaults(run=list_keys)
+    return listing
+
+
+def _add_revoke(actions: Subparsers[Any]) -> argparse.ArgumentParser:
     revoke = add_command(
         actions,
         "revoke",
@@ -75,10 +91,8 @@ def add_keys(subparsers: Subparsers[Any]) -> None:
         examples=("krp keys revoke ID",),
     )
     revoke.add_argument("id", metavar="ID", help="the key's id, from `krp keys list`")
-    for action, run in ((create, create_key), (listing, list_keys), (revoke, revoke_key)):
-        add_database_url(action)
-        action.add_argument("--json", action="store_true", help="print JSON")
-        action.set_defaults(run=run)
+    revoke.set_defaults(run=revoke_key)
+    return revoke
 
 
 def create_key(arguments: argparse.Namespace) -> int:

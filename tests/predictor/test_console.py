@@ -68,6 +68,13 @@ def test_a_terminal_sees_what_is_at_work_how_far_it_is_and_one_line_at_the_end()
     assert "\x1b[1;31mtable-invalid\x1b[0m" in sent
 
 
+def test_a_bar_leaves_room_for_the_sign_of_ctrl_c_so_that_its_own_line_is_cleared() -> None:
+    lines = re.split(r"\r|\n", re.sub(r"\x1b\[[\d;?]*\w", "", on_screen({}, width=70)))
+    bars = [line for line in lines if "━" in line]
+    assert bars
+    assert max(map(len, bars)) == 70 - len("^C") - 1
+
+
 def test_errors_fit_the_terminal_under_their_own_parts() -> None:
     sent = on_screen({"NO_COLOR": "1"}, width=60)
     assert "\x1b[1;31m" not in sent

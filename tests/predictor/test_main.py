@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from predictor import __main__ as command_line
+from predictor import console
 from predictor.errors import PromotionRefusedError, TableError, UsageError
 
 
@@ -131,6 +134,86 @@ def test_a_reader_that_goes_away_changes_no_exit_code(arguments: list[str], is_s
     assert ended.returncode == code
     if not is_stderr_closed:
         assert ended.stderr == "krp act: done\n"
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["extract", "--help"], ["completion", "bash"]])
+@pytest.mark.parametrize("is_buffered", [True, False])
+def test_a_full_disk_under_what_was_asked_for_is_an_error_with_a_name(words: list[str], is_buffered: bool) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ended = run_krp(words, stdout=full, is_buffered=is_buffered)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("usage: standard output cannot be written: No space left on device.")
+    assert ended.stderr.endswith("wrong use (exit 2)\n")
+
+
+@pytest.mark.parametrize("words", [["--version"], ["extract", "--help"], ["completion", "bash"]])
+def test_a_reader_that_goes_away_gets_no_complaint(words: list[str]) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    try:
+        ended = run_krp(words, stdout=write_end)
+    finally:
+        os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_full_disk_under_the_lines_for_people_stops_no_work() -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = run_krp(["completion", "bash"], stderr=full)
+        misspelt = run_krp(["trian"], stderr=full)
+    assert (done.returncode, misspelt.returncode) == (0, 2)
+    assert "krp" in done.stdout
+
+
+def run_krp(words: list[str], *, is_buffered: bool = True, **streams: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, with streams of its own."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if is_buffered else "1"}
+    given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    call = [sys.executable, "-m", "predictor", *words]
+    return subprocess.run(call, env=environment, text=True, check=False, **given)
+
+
+def test_a_closed_output_is_an_error_and_closed_errors_are_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def act(_: argparse.Namespace) -> int:
+        console.say("working")
+        console.emit("result")
+        return 0
+
+    with monkeypatch.context() as closed:
+        closed.setattr(sys, "stderr", None)
+        assert run_with(monkeypatch, act) == 0
+    assert capsys.readouterr().out == "result\n"
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run_with(monkeypatch, act) == 2
+    assert "standard output cannot be written: it is closed." in capsys.readouterr().err
+
+
+def test_a_broken_pipe_of_something_else_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: argparse.Namespace) -> int:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    assert run_with(monkeypatch, fail) == 70
+
+
+def test_ctrl_c_says_what_is_left_of_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(arguments: argparse.Namespace) -> int:
+        arguments.if_interrupted = "participants that were finished are kept"
+        raise KeyboardInterrupt
+
+    assert run_with(monkeypatch, stop) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "participants that were finished are kept",
+        "krp act: interrupted (exit 130)",
+    ]
+
+
+@pytest.mark.parametrize(("command", "kept"), [("extract a b group", "are kept"), ("train a.toml", "is lost")])
+def test_long_commands_know_what_ctrl_c_leaves(command: str, kept: str) -> None:
+    assert kept in command_line.build_parser().parse_args(command.split()).if_interrupted
 
 
 def test_numbers_are_computed_by_one_thread_so_that_the_service_gives_the_same_bytes(

@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from predictor.scan.confounds import select_confounds
 from predictor.scan.quality import (
     QualityReport,
     QualityThresholds,
     RunQuality,
-    assess_quality,
     judged_quality,
     quality_reasons,
+    run_quality,
 )
 from predictor.scan.region_signals import RegionRecording
-from predictor.scan.session import BaselineSession, build_run
+from predictor.scan.session import build_run
 from predictor.scan.task_description import RunKind, load_task_description
 
 
@@ -56,7 +57,8 @@ def report_of(
         events_tsv=None,
         tasks=load_task_description(),
     )
-    return assess_quality(BaselineSession((run,)), confound_strategy="none", censor_framewise_displacement_mm=0.5)
+    confounds = select_confounds(run.confounds, "none", censor_framewise_displacement_mm=0.5, n_volumes=run.n_volumes)
+    return judged_quality([run_quality(run, confounds)])
 
 
 def clean_run() -> RunQuality:

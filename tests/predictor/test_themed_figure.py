@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import re
+from unittest.mock import patch
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.lines import Line2D
 
 from predictor.report.themed_figure import INK, THEME, UP, drawing, inline_svg, show_pixels
 
@@ -77,3 +79,13 @@ def test_pixels_are_kept_one_by_one(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(picture[0, :, 0], [0, 0, 255])
     np.testing.assert_array_equal(picture[:, :, 3], [[255, 255, 255], [0, 255, 255]])
     assert 120 < picture[1, 1, 0] < 136
+
+
+def test_a_figure_is_painted_once_whatever_its_layout() -> None:
+    with drawing(2.0) as figure:
+        figure.set_layout_engine("constrained")
+        line = Line2D([0, 1], [0, 1])
+        figure.subplots().add_artist(line)
+        with patch.object(line, "draw", wraps=line.draw) as painted:
+            inline_svg(figure, name="one", title="Title", description="About it")
+    assert painted.call_count == 1

@@ -94,7 +94,7 @@ def verify_chain(database: Path, capsys: pytest.CaptureFixture[str]) -> dict[str
 
 
 def check_what_is_kept(client: httpx.Client, callers: Callers) -> int:
-    """All that is listed is whole and in the audit log, and can be drawn if it was scored; returns how many there are."""
+    """All that is listed is whole, in the audit log and, if scored, can be drawn; returns how many there are."""
     listed = client.get("/v1/results").json()["results"]
     audited, after = set(), 0
     while entries := client.get(f"/v1/audit?after={after}&limit=1000").json()["entries"]:

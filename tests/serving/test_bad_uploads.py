@@ -375,7 +375,7 @@ def test_a_connection_that_says_nothing_is_closed_without_a_word(impatient_url: 
 
 
 def test_a_connection_goes_on_after_a_pause_between_requests(impatient_url: str) -> None:
-    with httpx.Client(base_url=impatient_url, trust_env=False) as client:
+    with httpx.Client(base_url=impatient_url, verify=False, trust_env=False) as client:
         assert client.get("/health/live").status_code == 200
         time.sleep(0.8)
         assert client.get("/health/live").status_code == 200
@@ -404,7 +404,7 @@ def n_bytes_until_end(connection: socket.socket) -> int:
 
 
 def test_chunks_without_a_length_are_refused_beyond_the_limit(impatient_url: str) -> None:
-    with httpx.Client(base_url=impatient_url, trust_env=False) as client:
+    with httpx.Client(base_url=impatient_url, verify=False, trust_env=False) as client:
         reply = client.post("/v1/predictions", content=iter([b" " * 4_000] * 4), headers=JSON_TYPE)
     assert problem(reply, 413)["code"] == "body-too-large"
 

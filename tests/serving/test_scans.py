@@ -300,7 +300,7 @@ def test_a_cancelled_upload_leaves_nothing_and_disturbs_nobody(
 
 
 def test_a_body_over_the_limit_is_refused_as_a_problem(limited_url: str) -> None:
-    with httpx.Client(base_url=limited_url, trust_env=False) as client:
+    with httpx.Client(base_url=limited_url, verify=False, trust_env=False) as client:
         declared = client.post("/v1/scans", files={"rest": ("x.nii", bytes(200_000))})
         chunks = iter([b'--line\r\nContent-Disposition: form-data; name="covariates"\r\n\r\n', *[b"x" * 30_000] * 5])
         headers = {"Content-Type": "multipart/form-data; boundary=line"}

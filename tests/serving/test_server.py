@@ -32,7 +32,9 @@ class Process:
     def status(self, path: str) -> int:
         """Return the status of an answer; 0 when nobody answers."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=30, trust_env=False).status_code
+            return httpx.get(
+                f"http://127.0.0.1:{self.port}{path}", timeout=30, verify=False, trust_env=False
+            ).status_code
         except httpx.TransportError:
             return 0
 
@@ -57,7 +59,9 @@ class Process:
         """Wait until the half request has been read."""
         ends = time.monotonic() + 60
         address = f"http://127.0.0.1:{self.port}/metrics"
-        while 'krp_requests_under_way{kind="request"} 1.0' not in httpx.get(address, trust_env=False).text:
+        while (
+            'krp_requests_under_way{kind="request"} 1.0' not in httpx.get(address, verify=False, trust_env=False).text
+        ):
             assert time.monotonic() < ends, "it did not come about"
             time.sleep(0.02)
 
@@ -102,7 +106,7 @@ def test_told_twice_it_ends_at_once(running: Process) -> None:
 
 
 def test_an_idle_service_ends_by_itself_when_told_once(running: Process) -> None:
-    with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", verify=False, trust_env=False) as client:
         client.get("/health/live")  # the connection stays open
         running.process.send_signal(signal.SIGINT)
         assert running.process.wait(timeout=30) == 0

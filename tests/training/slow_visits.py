@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from threadpoolctl import threadpool_info
 from predictor.features.recipe import Recipe
 from predictor.scan.region_signals import RegionRecording
 from predictor.scan.session import BaselineSession, build_run
+from training.cohort.visit import CohortVisit
 
 REGIONS = ("amygdala_L", "amygdala_R", "vmPFC", "dACC")
 
@@ -68,3 +70,12 @@ def fail() -> None:
     from predictor.errors import TrainingError
 
     raise TrainingError("the cohort is too small.", where="[cohort]")
+
+
+def modules_gained(visit: CohortVisit, recipe: Recipe, out: Path) -> list[str]:
+    """Return the modules that had to be imported to extract a visit."""
+    from training.extraction.feature_table import extract_cohort
+
+    before = set(sys.modules)
+    assert not extract_cohort([visit], recipe, out, n_jobs=1).failed
+    return sorted(set(sys.modules) - before)

@@ -44,6 +44,16 @@ def test_group_level_writes_one_table_of_everyone(small_trial: Path, tmp_path: P
     }  # fmt: skip
 
 
+def test_a_page_without_people_is_written_beside_the_other_on_demand(small_trial: Path, tmp_path: Path) -> None:
+    words = ["extract", str(small_trial), str(tmp_path)]
+    assert main([*words, "participant", "--jobs", "1", "--aggregates-page"]) == 2
+    assert not list(tmp_path.iterdir())
+    assert main([*words, "group", "--jobs", "1", "--quiet", "--aggregates-page"]) == 0
+    with_people, without = ((tmp_path / f"{name}.html").read_text() for name in ("index", "aggregates"))
+    assert "sub-002" in with_people
+    assert "sub-" not in without
+
+
 def test_families_that_nobody_has_are_named_with_the_reason(
     small_trial: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 from predictor.__main__ import main
 from predictor.errors import BundleDamagedError
 from predictor.model.bundle import ModelBundle
+from predictor.scratch_folder import scratch_folder
 from training.log_book.run_process import PROCESS_TAG, this_process
 from training.log_book.tracking import Store, start_run
 from training.shelf.doctor import DAMAGED, LONGEST_RUN_S, Finding, look_for_litter, repair
@@ -145,17 +146,25 @@ def test_a_model_that_was_logged_and_never_registered_goes_with_its_files(
         clean.client.get_logged_model(source.rpartition("/")[2])
 
 
+def make_old(folder: Path) -> None:
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (0, 0))
+
+
 def test_folders_of_nothing_are_removed_and_others_left_alone(clean: Store, temporary: Path) -> None:
     assert clean.folder is not None
     place = clean.folder / "artifacts" / "small-trial"
-    litter = [place / ("0" * 32), place / "models" / ("m-" + "0" * 32), temporary / "krp-shelf-abc"]
-    others = [place / "notes", temporary / "krp-bundle-abc", temporary / "krp-log-new"]
-    for folder in (*litter, *others):
-        folder.mkdir(parents=True)
-        (folder / "file").write_text("")
-    for folder in (temporary / "krp-shelf-abc", temporary / "krp-bundle-abc"):
-        os.utime(folder, (0, 0))
-    assert [finding.target for finding in found_and_repaired(clean)] == [(str(folder),) for folder in litter]
+    litter = [place / ("0" * 32), place / "models" / ("m-" + "0" * 32)]
+    litter += [temporary / f"krp-{purpose}-abc" for purpose in ("bundle", "confounds", "shelf")]
+    others = [place / "notes", temporary / "krp-somebody-abc", temporary / "krp-log-new"]
+    with scratch_folder("bundle") as in_use:
+        for folder in (*litter, *others):
+            folder.mkdir(parents=True)
+            (folder / "file").write_text("")
+        for folder in (*litter[2:], temporary / "krp-somebody-abc", in_use):
+            make_old(folder)
+        assert [finding.target for finding in found_and_repaired(clean)] == [(str(folder),) for folder in litter]
+        assert in_use.is_dir()
     assert not any(folder.exists() for folder in litter)
     assert all((folder / "file").is_file() for folder in others)
 

@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import distributions
 from pathlib import Path
 
 import mlflow
@@ -73,6 +74,12 @@ def test_the_environment_names_packages_and_python_and_no_machine() -> None:
     assert found["packages"]["scikit-learn"]
     assert found["python"].startswith("3.")
     assert socket.gethostname() not in json.dumps({**found, "packages": {}})
+
+
+def test_the_environment_tells_every_package_with_its_version_in_order() -> None:
+    packages = environment()["packages"]
+    assert packages == {one.metadata["Name"]: one.version for one in distributions()}
+    assert list(packages) == sorted(packages)
 
 
 def test_earlier_versions_are_told_for_the_change_log(result: ExperimentResult, store_folder: Path) -> None:

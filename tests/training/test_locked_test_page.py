@@ -10,6 +10,7 @@ import pytest
 
 from predictor.model.bundle import ModelBundle
 from training.config import CohortConfig
+from training.locked import locked_result
 from training.locked.locked_cohort import read_locked_cohort
 from training.locked.locked_test import run_locked_test
 from training.locked.openings import FileOpenings
@@ -53,7 +54,13 @@ def test_every_part_of_the_result_is_shown(document: dict[str, Any]) -> None:
     ):
         assert word in page
     for line in document["limits"]:
-        assert line.split("`")[0][:40] in page
+        assert line[:40] in page
+
+
+def test_sentences_are_read_by_people_and_hold_no_markup(document: dict[str, Any]) -> None:
+    said = locked_result.limits(document | {"cohort": document["cohort"] | {"n_same_pairs": 1}})
+    assert any("with the same features" in line for line in said)
+    assert "`" not in " ".join([document["headline"], *said])
 
 
 def test_a_second_opening_stands_on_top(document: dict[str, Any]) -> None:

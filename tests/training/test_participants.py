@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from predictor.errors import DuplicateParticipantError, MissingColumnError, TableError, UnknownParticipantError
-from training.cohort.participants import listed, read_participants, select_participants
+from predictor.errors import DuplicateParticipantError, MissingColumnError, TableError
+from training.cohort.participants import listed, read_participants
 
 
 def _table(folder: Path, text: str) -> Path:
@@ -48,13 +48,6 @@ def test_absent_file_is_named_without_its_folder(tmp_path: Path) -> None:
         read_participants(tmp_path / "participants.tsv")
     assert caught.value.where == "participants.tsv"
     assert str(tmp_path) not in str(caught.value)
-
-
-def test_unknown_participants_are_named(tmp_path: Path) -> None:
-    table = read_participants(_table(tmp_path, "participant_id\tx\nsub-01\t1\nsub-02\t2\n"))
-    assert list(select_participants(table, ["sub-02"]).index) == ["sub-02"]
-    with pytest.raises(UnknownParticipantError, match="sub-09"):
-        select_participants(table, ["sub-01", "sub-09"])
 
 
 def test_long_lists_are_cut() -> None:

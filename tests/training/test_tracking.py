@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -115,6 +116,18 @@ def test_long_settings_are_cut_and_missing_numbers_left_out(result: ExperimentRe
     assert len(data.params["long"]) == 500
     assert len(data.params) == 151
     assert data.metrics == {"known": 1.5}
+
+
+def test_settings_numbers_and_facts_are_logged_by_one_call_of_the_store(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "mlruns")
+    with (
+        start_run(store, "together", name="together") as log,
+        patch.object(log.client, "log_batch", wraps=log.client.log_batch) as called,
+    ):
+        log.entries(params={"folds": 10}, metrics={"r2": 0.5, "unknown": None}, tags={"role": "primary"})
+    data = store.client.get_run(log.run_id).data
+    assert called.call_count == 1
+    assert (data.params, data.metrics, data.tags["role"]) == ({"folds": "10"}, {"r2": 0.5}, "primary")
 
 
 def test_files_are_logged_by_name_and_by_folder(result: ExperimentResult, store_folder: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from predictor.errors import DuplicateParticipantError, TableError, UnknownParticipantError
+from predictor.errors import DuplicateParticipantError, TableError
 from predictor.scan.tsv_table import MISSING_CELLS, TsvTable, parse_tsv
 
 PARTICIPANT_ID = "participant_id"
@@ -39,23 +39,6 @@ def read_participants(path: Path) -> pd.DataFrame:
     people = pd.Index(names, name=PARTICIPANT_ID, dtype=object)
     # The columns are numbered from 0; giving the names as their index at once would empty them.
     return pd.DataFrame(columns, index=range(len(names))).set_axis(people)
-
-
-def select_participants(participants: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of some participants, in the order asked for.
-
-    Raises
-    ------
-    UnknownParticipantError
-        If a label is not in the table.
-    """
-    unknown = [label for label in labels if label not in participants.index]
-    if unknown:
-        raise UnknownParticipantError(
-            f"the table has no participant {listed(unknown)}; it has {len(participants)} others.",
-            where="participants.tsv",
-        )
-    return participants.loc[list(labels)]
 
 
 def check_participants(names: Sequence[str], *, where: str) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from predictor.command_parser import Subparsers, add_command
 from predictor.console import emit, say, show_error
+from predictor.errors import UsageError
 from predictor.exit_codes import DONE, SOME_FAILED
 from predictor.record_card import counted
 from predictor.visit_options import add_jobs, add_participant_labels, add_session
-from training.commands.worker_options import add_workers, workers_of
+from training.commands.worker_options import add_workers, start_early, workers_of
 
 if TYPE_CHECKING:
-    from predictor.errors import UsageError
     from predictor.features.recipe import Recipe
     from training.cohort.timeseries_table import TableVisit
     from training.cohort.visit import CohortVisit
@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 _REPEATED_OPTIONS: Final = (
     "bids_dir", "session", "tasks", "circuit", "confound_strategy", "censor_mm", "no_deconvolution", "atlas", "reader",
 )  # fmt: skip
+
+# What extracting a visit imports, two seconds of a processor; workers that are forked have it at once.
+OF_EVERY_VISIT: Final = (
+    "predictor.__main__", "training.extraction.feature_table", "training.cohort.derivatives",
+    "training.cohort.timeseries_table", "training.forked_workers", "nilearn.interfaces.fmriprep", "nilearn.signal",
+    "scipy.stats", "scipy.signal", "scipy.interpolate", "sklearn.covariance",
+)  # fmt: skip
+_OF_EVERY_REPORT: Final = ("predictor.report.visit_report",)
 
 
 def add_extract(subparsers: Subparsers[Any]) -> None:
@@ -48,6 +56,7 @@ def add_extract(subparsers: Subparsers[Any]) -> None:
             "krp extract xcp_d features group --atlas 4S156Parcels",
         ),
         exit_codes={SOME_FAILED: "some participants failed; they are named, the others are done"},
+        if_interrupted="participants that were finished are kept; the same command goes on with the others",
     )
     parser.add_argument("dir", type=Path, metavar="DIR", help="fMRIPrep outputs, or region time-series tables")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for the features")
@@ -58,6 +67,11 @@ def add_extract(subparsers: Subparsers[Any]) -> None:
     parser.add_argument("--force", action="store_true", help="compute again what was computed before")
     parser.add_argument(
         "--reports", action="store_true", help="draw one HTML report per participant (OUT/sub-<label>.html)"
+    )
+    parser.add_argument(
+        "--aggregates-page",
+        action="store_true",
+        help="group: also write OUT/aggregates.html, the cohort's quality without a row of anybody, for passing on",
     )
     parser.add_argument(
         "--dry-run",
@@ -90,11 +104,14 @@ def add_cohort_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _extract(arguments: argparse.Namespace) -> int:
+    if arguments.aggregates_page and arguments.level != "group":
+        raise UsageError("a page about everyone is made at the level group.", where="--aggregates-page")
+    are_forked = start_early(arguments, OF_EVERY_VISIT + (_OF_EVERY_REPORT if arguments.reports else ()))
     from training.extraction.extraction_summary import summary_lines
     from training.extraction.feature_table import check_one_recipe, extract_cohort
     from training.workers import open_workers
 
-    start, workers = time.monotonic(), workers_of(arguments)
+    start, workers = time.monotonic(), workers_of(arguments, are_forked=are_forked)
     visits, recipe = find_cohort(arguments)
     if arguments.level == "group":
         check_one_recipe(visits, recipe, arguments.out)
@@ -131,6 +148,7 @@ def _gather(arguments: argparse.Namespace, summary: ExtractionSummary) -> None:
     from predictor.scan.dataset_files import is_synthetic
     from training.cohort_quality.cohort_quality import cohort_quality
     from training.extraction.feature_table import absent_families, gather_table
+    from training.report.cohort_aggregates_page import write_aggregates_page
     from training.report.cohort_quality_page import write_cohort_page
 
     out: Path = arguments.out
@@ -145,6 +163,8 @@ def _gather(arguments: argparse.Namespace, summary: ExtractionSummary) -> None:
     for family, reason in absent_families(table, out).items():
         emit(f"  {family} is missing for everyone: {reason}")
     say(f"quality of the cohort: {page}")
+    if arguments.aggregates_page:
+        say(f"the same without people: {write_aggregates_page(quality, out)}")
 
 
 def _next(arguments: argparse.Namespace) -> str:
@@ -179,8 +199,6 @@ def find_cohort(arguments: argparse.Namespace) -> tuple[Sequence[CohortVisit], R
 
 def no_folder(folder: Path) -> UsageError:
     """Return the error for a DIR that is no folder."""
-    from predictor.errors import UsageError
-
     found = "a file" if folder.is_file() else "none there"
     return UsageError(
         f"expected a folder as DIR, found {found}.",
@@ -244,8 +262,6 @@ def derivatives_recipe(arguments: argparse.Namespace) -> Recipe:
 
 
 def _refuse_options(arguments: argparse.Namespace, *names: str, kind: str = "region tables") -> None:
-    from predictor.errors import UsageError
-
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
     if given:
         raise UsageError(f"{', '.join(given)} have no meaning for {kind}.")

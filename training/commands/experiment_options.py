@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from predictor.command_parser import CommandParser
+
 
 def add_experiment(parser: argparse.ArgumentParser, *, help: str, nargs: str | None = None) -> None:
     """Add the experiment file, and the option that replaces single values of it."""
@@ -17,3 +19,11 @@ def add_experiment(parser: argparse.ArgumentParser, *, help: str, nargs: str | N
         metavar="SECTION.KEY=VALUE",
         help="replace one value of the file, e.g. --set cohort.features=out/features.tsv; may be given several times",
     )
+    if isinstance(parser, CommandParser):
+        parser.hint_for = _setting_hint
+
+
+def _setting_hint(option: str, value: str, *, is_near: bool) -> str:
+    from training.setting_names import hint_for  # only for an error
+
+    return hint_for(option, value, is_near=is_near)

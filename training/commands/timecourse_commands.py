@@ -11,8 +11,8 @@ from predictor.console import emit, say, show_error
 from predictor.errors import UsageError
 from predictor.exit_codes import DONE, SOME_FAILED
 from predictor.visit_options import add_jobs
-from training.commands.cohort_commands import add_cohort_options, no_folder
-from training.commands.worker_options import add_workers, workers_of
+from training.commands.cohort_commands import OF_EVERY_VISIT, add_cohort_options, no_folder
+from training.commands.worker_options import add_workers, start_early, workers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +83,7 @@ def simulate_study(arguments: argparse.Namespace) -> int:
 
 
 def _timecourse(arguments: argparse.Namespace) -> int:
+    are_forked = start_early(arguments, (*OF_EVERY_VISIT, "training.timecourse.recording"))
     # Imported here, so that `krp --help` does not wait for scipy and statsmodels.
     from predictor.scan.dataset_files import is_synthetic
     from training.commands.cohort_commands import find_cohort
@@ -94,7 +95,7 @@ def _timecourse(arguments: argparse.Namespace) -> int:
     from training.timecourse.window_plan import load_window_plan
     from training.workers import open_workers
 
-    workers = workers_of(arguments)
+    workers = workers_of(arguments, are_forked=are_forked)
     if not arguments.dir.is_dir():
         raise no_folder(arguments.dir)
     n_permutations = DEFAULT_PERMUTATIONS if arguments.permutations is None else arguments.permutations

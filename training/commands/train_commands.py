@@ -39,6 +39,7 @@ def add_train(subparsers: Subparsers[Any]) -> None:
             "krp train my_experiment.toml --bundle bundle --store postgresql://krp@db.example.org/mlflow",
         ),
         exit_codes={DONE: "done; whether the model is any good is said by the numbers, not by the code"},
+        if_interrupted="what was computed is lost, its run is marked KILLED; the same command starts anew",
     )
     add_experiment(parser, help="for example experiments/*.toml")
     add_jobs(parser)

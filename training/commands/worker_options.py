@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,29 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def workers_of(arguments: argparse.Namespace) -> Workers:
+def start_early(arguments: argparse.Namespace, modules: Sequence[str]) -> bool:
+    """Let these modules be imported for workers that will be forked, if there will be several on this machine.
+
+    To be called before the command imports what itself needs, so that both happen at once.
+    """
+    from training.fork_server import start
+
+    has_one_task = len(arguments.participant_label or ()) == 1
+    is_dry_run = getattr(arguments, "dry_run", False)  # not every command has one
+    if arguments.backend != "loky" or is_dry_run or has_one_task or arguments.jobs == 1:
+        return False
+    return start(modules)
+
+
+def workers_of(arguments: argparse.Namespace, *, are_forked: bool = False) -> Workers:
     """Return where the command computes; on a cluster, paths are made absolute, for workers start elsewhere.
+
+    Parameters
+    ----------
+    arguments
+        With what `add_workers` and `add_jobs` added.
+    are_forked
+        What `start_early` returned.
 
     Raises
     ------
@@ -38,7 +60,7 @@ def workers_of(arguments: argparse.Namespace) -> Workers:
     if arguments.backend == "loky":
         if arguments.scheduler is not None:
             raise UsageError("--scheduler is of a dask cluster.", where="--scheduler", remedy="Add --backend dask.")
-        return Workers(n_jobs=arguments.jobs)
+        return Workers(n_jobs=arguments.jobs, are_forked=are_forked)
     if arguments.scheduler is None:
         raise UsageError(
             "--backend dask needs the address of a scheduler.",

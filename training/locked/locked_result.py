@@ -146,7 +146,7 @@ def limits(document: Mapping[str, Any]) -> list[str]:
     if cohort["n_same_pairs"]:
         pairs = "1 pair" if cohort["n_same_pairs"] == 1 else f"{cohort['n_same_pairs']} pairs"
         found.append(
-            f"{pairs} of people with the same features, who are not independent; `krp audit` on an experiment file of "
+            f"{pairs} of people with the same features, who are not independent; krp audit on an experiment file of "
             "this cohort names them."
         )
     if document["checks"]["participant_ids"] != "compared":

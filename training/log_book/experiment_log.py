@@ -38,8 +38,8 @@ REPORT = "report.html"
 
 def log_experiment(log: RunLog, config: ExperimentConfig, table: TrainingTable, manifest: SplitManifest) -> float:
     """Write down what is about to be done; returns when that was finished (Unix time, s)."""
-    log.tags(
-        {
+    log.entries(
+        tags={
             "primary": "none: models compete" if config.model.is_competition else config.model.primary,
             "config_digest": config.digest,
             "code_version": code_version(),
@@ -47,17 +47,15 @@ def log_experiment(log: RunLog, config: ExperimentConfig, table: TrainingTable, 
             "outcome": table.outcome_definition.name,
             "research_use_only": "yes",
             "synthetic": "yes" if is_synthetic(config) else "no",
-        }
-    )
-    log.params(
-        {
+        },
+        params={
             "outcome": table.outcome_definition.name,
             "n_participants": len(table.outcome),
             "n_features": len(table.definitions),
             "covariates": ", ".join(covariate.name for covariate in table.covariates),
             **{f"validation.{name}": value for name, value in asdict(config.validation).items()},
             **{f"model.{name}": value for name, value in asdict(config.model).items()},
-        }
+        },
     )
     log.data_set(name=config.cohort.name or config.name, digest=table.features.digest, source=config.cohort.features)
     log.files(
@@ -92,8 +90,7 @@ def log_model(run: RunLog, model: ModelResult, participants: Sequence[str]) -> N
         values["gain_of_primary"] = model.gain_of_primary.difference
         values["gain_of_primary_lower"] = model.gain_of_primary.corrected_interval.lower
         values["gain_of_primary_upper"] = model.gain_of_primary.corrected_interval.upper
-    run.tags({"role": model.role})
-    run.metrics(values | model.assessment.values())
+    run.entries(tags={"role": model.role}, metrics=values | model.assessment.values())
     run.files(
         {
             "assessment.json": document_text(model.assessment.document()),
@@ -117,8 +114,7 @@ def log_findings(
     values, facts = headline(models, permutation)
     if coverage:
         values |= {"coverage_promised": coverage.promised, "coverage_realised": coverage.realised}
-    log.metrics(values)
-    log.tags(facts)
+    log.entries(metrics=values, tags=facts)
     found = {"permutation": permutation_document(permutation), "audit": audit.document(), "power": power.document()}
     found |= {"benefit": benefit.document()} | ({"coverage": coverage.document()} if coverage else {})
     files = {f"{name}.json": document_text(document) for name, document in found.items()}
@@ -266,14 +262,13 @@ def code_version() -> str:
 
 def environment() -> dict[str, Any]:
     """Python, the kind of machine (not its name), and all installed packages by name."""
-    packages = {
-        str(one.metadata["Name"]): one.version for one in sorted(distributions(), key=lambda d: str(d.metadata["Name"]))
-    }
+    # Read once each, for they are parsed anew whenever they are asked for.
+    described = sorted((one.metadata for one in distributions()), key=lambda one: str(one["Name"]))
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
         "system": platform.system(),
         "machine": platform.machine(),
         "processors": os.cpu_count(),
-        "packages": packages,
+        "packages": {str(one["Name"]): one["Version"] for one in described},
     }

@@ -11,11 +11,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 import mlflow
@@ -96,23 +96,32 @@ class RunLog:
 
     def params(self, values: Mapping[str, object]) -> None:
         """Log settings."""
-        rows = [Param(name, str(value)[:MAX_VALUE_LENGTH]) for name, value in values.items()]
-        with in_our_words("log settings"):
-            for start in range(0, len(rows), MAX_PARAMS_AT_A_TIME):
-                self.client.log_batch(self.run_id, params=rows[start : start + MAX_PARAMS_AT_A_TIME])
+        self.entries(params=values)
 
     def metrics(self, values: Mapping[str, float | None]) -> None:
         """Log numbers; None is left out."""
-        now = int(time.time() * 1000)
-        rows = [Metric(name, float(value), now, 0) for name, value in values.items() if value is not None]
-        with in_our_words("log numbers"):
-            self.client.log_batch(self.run_id, metrics=rows)
+        self.entries(metrics=values)
 
     def tags(self, values: Mapping[str, object]) -> None:
         """Log facts to search by."""
-        rows = [RunTag(name, str(value)[:MAX_VALUE_LENGTH]) for name, value in values.items()]
-        with in_our_words("log facts"):
-            self.client.log_batch(self.run_id, tags=rows)
+        self.entries(tags=values)
+
+    def entries(
+        self,
+        *,
+        params: Mapping[str, object] = MappingProxyType({}),
+        metrics: Mapping[str, float | None] = MappingProxyType({}),
+        tags: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        """Log settings, numbers and facts at once, which takes hardly longer than one kind of them."""
+        now = int(time.time() * 1000)
+        settings = [Param(name, str(value)[:MAX_VALUE_LENGTH]) for name, value in params.items()]
+        numbers = [Metric(name, float(value), now, 0) for name, value in metrics.items() if value is not None]
+        facts = [RunTag(name, str(value)[:MAX_VALUE_LENGTH]) for name, value in tags.items()]
+        with in_our_words(f"log {_in_words(params, metrics, tags)}"):
+            self.client.log_batch(self.run_id, numbers, settings[:MAX_PARAMS_AT_A_TIME], facts)
+            for start in range(MAX_PARAMS_AT_A_TIME, len(settings), MAX_PARAMS_AT_A_TIME):
+                self.client.log_batch(self.run_id, params=settings[start : start + MAX_PARAMS_AT_A_TIME])
 
     def text(self, content: str, name: str) -> None:
         """Log a text file."""
@@ -158,6 +167,11 @@ class RunLog:
         with in_our_words("log the data set's digest"):
             self.client.log_inputs(self.run_id, [DatasetInput(entity, [tag])])
         self.tags({"data_set_digest": digest})
+
+
+def _in_words(params: Sized, metrics: Sized, tags: Sized) -> str:
+    named = {"settings": params, "numbers": metrics, "facts": tags}
+    return ", ".join(name for name, values in named.items() if len(values)) or "nothing"
 
 
 def table_text(content: pd.DataFrame) -> str:

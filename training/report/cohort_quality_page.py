@@ -56,9 +56,9 @@ def cohort_quality_page(quality: CohortQuality) -> str:
     script = page_resource(_PACKAGE, "cohort_quality.js")
     return page_template(_PACKAGE, "cohort_quality.html").render(
         is_synthetic=quality.is_synthetic,
-        headline=_headline(quality),
+        headline=headline(quality),
         lead=_lead(quality),
-        tiles=_tiles(quality, looks),
+        tiles=tiles(quality, looks),
         participants_said=_participants_said(quality),
         statuses=[status for status in STATUSES if quality.count(status)],
         columns=list(_columns(quality)),
@@ -98,7 +98,8 @@ def _stands_out(one: StandsOut) -> str:
     return f"{one.run}: {_lower(measure.title)} {value}{unit}, {side} {fence}, far from the cohort's"
 
 
-def _headline(quality: CohortQuality) -> str:
+def headline(quality: CohortQuality) -> str:
+    """Return how many people can be used, in one sentence."""
     n_ok, n_people = quality.count("ok"), len(quality.people)
     parts = [f"{quality.count(status)} {status}" for status in reversed(STATUSES[:-1]) if quality.count(status)]
     rest = f"; {listed(parts)}" if parts else ""
@@ -113,7 +114,8 @@ def _lead(quality: CohortQuality) -> str:
     )
 
 
-def _tiles(quality: CohortQuality, looks: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+def tiles(quality: CohortQuality, looks: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Return the key numbers with their labels; `looks` as `looks_at` gives it."""
     n_marked = sum(bool(looks[person.participant_id]) for person in quality.people if person.status == "ok")
     n_values = quality.n_features * len(quality.missing_counts)
     n_missing = sum(quality.missing_counts.values())

@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from predictor.scratch_folder import is_in_use, purpose_of
 from training.log_book.tracking import Store
 from training.shelf.registry import knows_model, knows_run
 
 RUN_FOLDER, MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 MODELS = "models"  # folder of the logged models, beside those of the runs
-# Temporary folders of training, which are in use for seconds. Those of the service have another name.
-SCRATCH = re.compile(r"krp-(shelf|log|read|report)-\w+")
+# Our temporary folders by purpose: of training, of the service and `krp score`, of reading a visit. They are in use for
+# seconds; one that is kept for longer is locked.
+PURPOSES = frozenset({"shelf", "log", "read", "report", "ci-check", "bundle", "card", "confounds"})
 OLD_S = 3600.0
 
 
@@ -36,18 +38,20 @@ def artifact_orphans(store: Store) -> Iterator[tuple[Path, str]]:
 
 
 def forgotten_scratch(now_s: float) -> Iterator[Path]:
-    """Return our own temporary folders that nobody has touched for an hour."""
+    """Return our own temporary folders that no process holds, and in which nothing was written for an hour."""
     for folder in _folders(Path(tempfile.gettempdir())):
-        if SCRATCH.fullmatch(folder.name) and _is_forgotten(folder, now_s):
+        if purpose_of(folder) in PURPOSES and _is_forgotten(folder, now_s):
             yield folder
 
 
 def _is_forgotten(folder: Path, now_s: float) -> bool:
     try:
-        status = folder.stat()
-    except FileNotFoundError:  # another training has just finished with it
+        if folder.stat().st_uid != os.getuid():
+            return False
+        written_s = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    except FileNotFoundError:  # another process has just finished with it
         return False
-    return status.st_uid == os.getuid() and now_s - status.st_mtime > OLD_S
+    return now_s - written_s > OLD_S and not is_in_use(folder)
 
 
 def _folders(place: Path) -> list[Path]:
