@@ -9,11 +9,11 @@ into a store of its own, so that a kill costs the seconds of the training and no
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
@@ -52,12 +52,20 @@ def _run_in_child(experiment: str, model: str, store: str, moment: str, note: Pa
         code = train_and_promote(experiment, model, store)
         note.write_text(str(n_commits[0]))
         os._exit(code)
-    if moment.endswith("s"):
-        time.sleep(float(moment.removesuffix("s")))
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
+    status = _wait(child, float(moment.removesuffix("s")) if moment.endswith("s") else math.inf)
     return status, time.monotonic() - begin
+
+
+def _wait(child: int, patience_s: float) -> int:
+    """Return the status with which a child ended, by itself or because it was killed after that time."""
+    ends = time.monotonic() + patience_s
+    while time.monotonic() < ends:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 def serve(experiment: str, model: str) -> None:
