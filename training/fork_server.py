@@ -21,8 +21,9 @@ from pathlib import Path
 FIRST = "training.uncollected_imports"
 # pandas' arrow would start a thread that nobody needs, and what has threads is not forked.
 NO_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
-# A worker runs its parent's main module once more; of scripts that are not ours, nobody knows what they do then.
+# A worker runs its parent's main module once more. These do nothing then; of others, nobody knows.
 OUR_SCRIPT = "krp"
+KNOWN_MODULES = frozenset({"predictor.__main__", "pytest.__main__"})  # of `python -m`
 
 
 def start(modules: Sequence[str]) -> bool:
@@ -58,8 +59,11 @@ def _is_possible() -> bool:
     if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
         return False
     main = sys.modules["__main__"]
-    file = getattr(main, "__file__", None)
-    can_import_again = main.__spec__ is not None or file is None or Path(file).name == OUR_SCRIPT
+    if main.__spec__ is not None:
+        can_import_again = main.__spec__.name in KNOWN_MODULES
+    else:
+        file = getattr(main, "__file__", None)
+        can_import_again = file is None or Path(file).name == OUR_SCRIPT
     return can_import_again and len(os.sched_getaffinity(0)) > 1
 
 

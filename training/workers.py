@@ -68,7 +68,11 @@ def _forked() -> Iterator[None]:
     from training.forked_workers import ForkedBackend
 
     with closing(ForkedBackend()) as backend, parallel_config(backend):
-        yield
+        try:
+            yield
+        except BaseException:  # Ctrl+C between two results: nobody waits for what is still computed
+            backend.abort_everything()
+            raise
 
 
 def is_cluster_open() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from training.cohort_quality.cohort_quality import CohortQuality, cohort_quality
+from training.cohort_quality.cohort_quality import CohortQuality, FamilyGaps, cohort_quality
 from training.extraction.feature_table import FailedVisit, FeatureTable
 from training.report.cohort_aggregates_page import cohort_aggregates_page, write_aggregates_page
 
@@ -66,6 +66,28 @@ def test_people_without_a_group_must_not_be_told_by_the_difference_either(qualit
     columns = quality.columns.copy()
     columns.iloc[1, 0] = None
     assert "north" not in shown_words(cohort_aggregates_page(replace(quality, columns=columns)))
+
+
+@pytest.mark.parametrize(("n_moved", "is_shown"), [(0, True), (1, False), (4, False), (5, True)])
+def test_people_by_whom_groups_of_two_columns_differ_must_not_be_told_by_the_difference(
+    quality: CohortQuality, n_moved: int, is_shown: bool
+) -> None:
+    sites = by_site(quality, n_north=12).columns["site"]
+    scanners = by_site(quality, n_north=12 + n_moved).columns["site"].map({"north": "Prisma", "south": "Skyra"})
+    columns = pd.DataFrame({"site": sites, "scanner": scanners})
+    words = shown_words(cohort_aggregates_page(replace(quality, columns=columns)))
+    assert "north" in words
+    assert ("Prisma" in words) is is_shown
+
+
+@pytest.mark.parametrize(("n_people", "is_shown"), [(4, False), (5, True)])
+def test_a_reason_of_a_few_people_is_not_told_for_it_may_hold_their_number(
+    quality: CohortQuality, n_people: int, is_shown: bool
+) -> None:
+    gap = FamilyGaps("rest_connectivity", 10, 20, n_people, 0, "region not covered (37%): vmPFC", n_people)
+    words = shown_words(cohort_aggregates_page(replace(quality, gaps=(gap,))))
+    assert "Most frequent reason" in words
+    assert ("37%" in words) is is_shown
 
 
 def test_a_handful_of_people_has_no_numbers(quality: CohortQuality) -> None:

@@ -5,6 +5,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 import pytest
@@ -43,6 +44,18 @@ def test_no_workers_are_forked_for_a_script_that_they_would_run_once_more(
     file: str | None, is_possible: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "__main__", main_module(file))
+    monkeypatch.setattr(fork_server.os, "sched_getaffinity", lambda _: {0, 1})
+    assert fork_server._is_possible() is is_possible
+
+
+@pytest.mark.parametrize(("name", "is_possible"), [("predictor.__main__", True), ("analysis", False)])
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+def test_no_workers_are_forked_for_a_module_that_they_would_run_once_more(
+    name: str, is_possible: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = main_module("/home/someone/main.py")
+    main.__spec__ = ModuleSpec(name, None)
+    monkeypatch.setitem(sys.modules, "__main__", main)
     monkeypatch.setattr(fork_server.os, "sched_getaffinity", lambda _: {0, 1})
     assert fork_server._is_possible() is is_possible
 

@@ -24,6 +24,7 @@ from training.workers import Workers, open_workers
 
 HERE = Path(__file__).parent
 SECONDS_TO_END = 120  # a busy machine takes its time
+LONG_S = 600  # of a task that nobody waits for
 # Says who computes, works until it is killed.
 LASTING_COMMAND = f"""
 import os, time
@@ -125,6 +126,23 @@ def test_workers_leave_ctrl_c_to_the_command(n_jobs: int) -> None:
     (handler,) = Parallel(n_jobs=n_jobs)([delayed(signal.getsignal)(signal.SIGINT)])
     assert handler == signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+
+
+def interrupt_after_one_result() -> None:
+    with open_workers(Workers(2, are_forked=True)) as n_jobs:
+        results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(time.sleep)(s) for s in (0, LONG_S))
+        next(results)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore:.* tasks :UserWarning")  # joblib, of what is lost
+def test_an_interruption_between_two_results_does_not_wait_for_what_is_still_computed() -> None:
+    if not fork_server.start(["training.forked_workers"]):
+        pytest.skip("workers cannot be forked here")
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_after_one_result()
+    assert time.monotonic() - begin < LONG_S
 
 
 def test_workers_and_their_server_end_with_a_killed_command() -> None:

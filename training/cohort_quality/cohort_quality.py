@@ -48,6 +48,7 @@ class FamilyGaps:
     n_in_part: int
     n_without: int
     common_reason: str  # the most frequent one, empty where nothing is missing
+    n_with_reason: int  # people who have that reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +194,9 @@ def _gaps(table: FeatureTable, people: Sequence[PersonQuality]) -> list[FamilyGa
         n_missing = is_missing[names].sum(axis=1).to_numpy()
         n_without = int((n_missing == len(names)).sum())
         n_whole = int((n_missing == 0).sum())
-        common = reasons[family].most_common(1)
+        reason, n_with_reason = next(iter(reasons[family].most_common(1)), ("", 0))
         in_part = len(n_missing) - n_whole - n_without
-        found.append(FamilyGaps(family, len(names), n_whole, in_part, n_without, common[0][0] if common else ""))
+        found.append(FamilyGaps(family, len(names), n_whole, in_part, n_without, reason, n_with_reason))
     return found
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from predictor.report.wording import region_in_words
-from training.cohort_quality.cohort_quality import CohortQuality
+from training.cohort_quality.cohort_quality import CohortQuality, FamilyGaps
 from training.cohort_quality.quality_measures import LIMITS, QualityMeasure, values_by_person
 from training.evaluation.small_cells import FEWEST_SHOWN
 from training.report.cohort_feature_sections import feature_quality_sections
@@ -31,7 +32,7 @@ _TOO_FEW: Final = f"there are fewer than {FEWEST_SHOWN} people."
 def cohort_aggregate_sections(quality: CohortQuality) -> list[ReportSection]:
     """Return the sections that have something to show, in the order of the page."""
     is_few = sum(person.status != "failed" for person in quality.people) < FEWEST_SHOWN
-    of_features = [] if is_few else feature_quality_sections(quality)
+    of_features = [] if is_few else feature_quality_sections(replace(quality, gaps=tuple(_gaps(quality))))
     found = (_reasons(quality), _measures(quality), *_groups(quality), _coverage(quality), *of_features, _reading())
     return [section for section in found if section is not None]
 
@@ -70,7 +71,8 @@ def _measures(quality: CohortQuality) -> ReportSection | None:
 
 
 def _groups(quality: CohortQuality) -> Iterator[ReportSection]:
-    """Yield one section per column of participants.tsv whose groups are large enough."""
+    """Yield one section per column of participants.tsv, with numbers where its groups are large enough."""
+    shown: dict[tuple[str, str], list[NDArray[np.bool_]]] = {}  # measure and run -> who is in each group above
     for column in map(str, quality.columns):
         levels = quality.columns[column].to_numpy(dtype=object)
         names = sorted({str(one) for one in levels if isinstance(one, str)})
@@ -78,9 +80,13 @@ def _groups(quality: CohortQuality) -> Iterator[ReportSection]:
             row
             for measure in quality.measures
             for run in quality.runs
-            if (row := _group_row(quality, column, measure, run, levels, names))
+            if (
+                row := _group_row(
+                    quality, column, measure, run, levels, names, shown.setdefault((measure.key, run), [])
+                )
+            )
         ]
-        gap = f"a group has fewer than {FEWEST_SHOWN} people, whose numbers could be worked out."
+        gap = f"a group has fewer than {FEWEST_SHOWN} people, or so few more than another column's, and could be told."
         table = ReportTable(
             f"Mean (standard deviation) by {column}", ("Measure and run", *names, "p"), tuple(rows),
             frozenset(range(1, len(names) + 2)),
@@ -99,20 +105,34 @@ def _group_row(
     run: str,
     levels: NDArray[np.object_],
     names: list[str],
+    shown: list[NDArray[np.bool_]],
 ) -> tuple[str, ...] | None:
-    """Return a measure by group; None if one group, or the people without one, are too few to be hidden among all."""
+    """Return a measure by group, and add its groups to those shown.
+
+    None if a group, the people without one, or those by whom a group differs from a shown one, are too few to be told.
+    """
     values = values_by_person(quality.people, measure.key, run)
     is_known = np.isfinite(values)
-    parts = {name: values[is_known & (levels == name)] for name in names}
+    members = [is_known & (levels == name) for name in names]
+    parts = {name: values[one] for name, one in zip(names, members, strict=True)}
     n_without = int(is_known.sum()) - sum(map(len, parts.values()))
     if len(parts) < 2 or any(0 < n_people < FEWEST_SHOWN for n_people in (n_without, *map(len, parts.values()))):
         return None
+    if any(0 < np.count_nonzero(one != other) < FEWEST_SHOWN for one in members for other in shown):
+        return None
+    shown += members
     cells = ["{} ({})".format(*_mean_and_sd(part, measure)) if len(part) else "–" for part in parts.values()]
     tested = [
         one.p_value for one in quality.differences if (one.column, one.measure, one.run) == (column, measure, run)
     ]
     p_value = next((one for one in tested if one is not None), None)
     return f"{measure.axis_label}, {run}", *cells, "–" if p_value is None else p_in_words(p_value)
+
+
+def _gaps(quality: CohortQuality) -> Iterator[FamilyGaps]:
+    """Yield what is missing, without a reason of a few people: it may say how much of a region their scan covers."""
+    for one in quality.gaps:
+        yield one if one.n_with_reason >= FEWEST_SHOWN else replace(one, common_reason="")
 
 
 def _coverage(quality: CohortQuality) -> ReportSection | None:

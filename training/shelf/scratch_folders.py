@@ -49,7 +49,7 @@ def _is_forgotten(folder: Path, now_s: float) -> bool:
         if folder.stat().st_uid != os.getuid():
             return False
         written_s = max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
-    except FileNotFoundError:  # another process has just finished with it
+    except OSError:  # another process has just finished with it, or it is closed to us
         return False
     return now_s - written_s > OLD_S and not is_in_use(folder)
 
