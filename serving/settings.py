@@ -76,7 +76,8 @@ class Settings(BaseSettings):
         default=None, description="File of all models served here; with it, an older one than the last is refused."
     )
 
-    max_requests_at_once: int = Field(default=128, gt=0, description="More are answered 503 with Retry-After.")
+    # One processor answers one at a time: 32 keep it busy, and whoever is let in waits for at most 31 others.
+    max_requests_at_once: int = Field(default=32, gt=0, description="More are answered 503 with Retry-After.")
     max_uploads_at_once: int = Field(default=4, gt=0, description="Visits read at once; more are answered 503.")
     upload_idle_s: float = Field(default=20.0, gt=0, description="An upload that sends nothing for so long is ended.")
     shutdown_s: float = Field(default=30.0, gt=0, description="How long answers under way may take after a stop.")
